@@ -102,7 +102,7 @@ def judged(case: Case, generator: TurnGenerator | None) -> Verdict:
         verdict,
         right=right,
         once=once(program) and len(made.path) == len(session.path),
-        code=made.numbered(found.number).chunk,
+        code=made.turn_at(found.number).chunk,
         error=outcome.error or ("" if right else f"prints {shown!r}"),
     )
 

@@ -151,7 +151,7 @@ def tried(change: Change, suite: Suite, hand: Hand, look: RunProgram, judge: Run
         made = hand.take(then, session.undo(later + 1), then.instructions[change.number - 1], look)
         for way, decide in WAYS.items():
             derived = regenerate(
-                session, made, lambda on, turn: hand.take(then, on, turn.wish, look), look, decide
+                session, made, lambda on, turn: hand.take(then, on, turn.full_instruction, look), look, decide
             )
             right[way] = passes(suite, then, derived.session, judge)
             kept[way] = later - len(derived.regenerated)

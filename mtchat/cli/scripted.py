@@ -73,7 +73,7 @@ class Script:
 
     def session_in_language(self, session: Session) -> Session:
         """The session in the language that was asked for; an error where it has turns in another."""
-        return session.speak(parse_language(self.language)) if self.language else session
+        return session.with_language(parse_language(self.language)) if self.language else session
 
 
 class ScriptConsole(Console):
@@ -193,7 +193,7 @@ def step(console: ScriptConsole, script: Script, text: str) -> bool:
     if before.language.runs and (claim := find_typed_check(text, before)):
         checking.add_check(chat, claim)
         if chat.has_run and chat.outcome is not None:
-            view.findings(chat.outcome)
+            view.show_check_results(chat.outcome)
         return repair_if_asked(console, script)
     if before.language.runs and (why := explain_unreadable(text, before)):
         view.error(why)
@@ -263,7 +263,7 @@ def finish(script: Script, console: ScriptConsole) -> ExitCode:
     if not script.run:
         write(sys.stdout, chat.session.program.source)
         outcome = chat.outcome
-        failing = (script.fix and failed(outcome)) or (outcome is not None and bool(outcome.broken))
+        failing = (script.fix and failed(outcome)) or (outcome is not None and bool(outcome.failed_checks))
         return ExitCode.FAILED if failing else ExitCode.DONE
     if not chat.has_run:
         console.show_turns()
@@ -284,7 +284,7 @@ def print_run(outcome: Outcome, console: ScriptConsole) -> ExitCode:
         return ExitCode.SANDBOX
     if was_stopped(outcome):
         return ExitCode.INTERRUPTED
-    return ExitCode.DONE if outcome.right else ExitCode.FAILED
+    return ExitCode.DONE if outcome.succeeded else ExitCode.FAILED
 
 
 def find_typed_check(instruction: str, session: Session) -> ParsedCheck | None:

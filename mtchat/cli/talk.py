@@ -22,7 +22,7 @@ from mtchat.models import loader
 from mtchat.models.loading import ModelLoader
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.language import parse_language
-from mtchat.session.session import Session, count
+from mtchat.session.session import Session, count_turns
 from mtchat.session.settings import Settings
 from mtchat.store import Log
 
@@ -80,7 +80,7 @@ def talk(args: argparse.Namespace) -> int:
 def guidance_for(args: argparse.Namespace, settings: Settings, session: Session) -> tuple[str, ...]:
     """What the context holds beside the conversation, which is in Python; an error for another language
     than that of a session that has turns."""
-    spoken = session.speak(parse_language(settings.language)) if args.set_language else session
+    spoken = session.with_language(parse_language(settings.language)) if args.set_language else session
     return policy.for_language(settings.policy, spoken.language).guidance
 
 
@@ -173,7 +173,7 @@ def describe_last_session(path: Path | None) -> Iterator[str]:
     if path is not None and os.path.exists(path) and (found := store.summary(path)).turns:
         when = captions.describe_day(found.modified)
         yield (
-            f"{when} you worked on {found.name}: {count(found.turns)}, "
+            f"{when} you worked on {found.name}: {count_turns(found.turns)}, "
             f"{captions.one_line(found.instruction, 40)}; /open {found.name} continues it"
         )
 

@@ -18,7 +18,7 @@ from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program, RunInputs
-from mtchat.session.session import Session, count
+from mtchat.session.session import Session, count_turns
 from mtchat.session.settings import Settings
 from mtchat.session.text import escape_controls
 
@@ -61,13 +61,13 @@ def run_program(args: argparse.Namespace) -> int:
     if outcome.traceback:
         err.line(outcome.traceback.rstrip("\n"))
     if outcome.ok:
-        err.findings(outcome)
+        err.show_check_results(outcome)
     else:
         script = Path(args.session)
         has_input, folder = inputs.stdin is not None, script.parent if script.suffix == ".py" else None
         err.verdict(outcome, hint_in_shell(outcome, settings, has_input, shlex.quote(args.session), folder))
     err.files(outcome, short_path(files_folder) if files_folder else "")
-    return exit_status(outcome) or (ExitCode.FAILED if outcome.broken else ExitCode.DONE)
+    return exit_status(outcome) or (ExitCode.FAILED if outcome.failed_checks else ExitCode.DONE)
 
 
 def collect_inputs(session: Session, args: argparse.Namespace, settings: Settings, err: View) -> RunInputs:
@@ -188,7 +188,7 @@ def import_file(args: argparse.Namespace) -> int:
     for notice in imported.notices:
         view.note(notice)
     opens = f"{wiring.reopen_command(path, args.sessions)} opens it"
-    view.line(f"imported as {short_path(path)}: {count(len(session.path))}; {opens}")
+    view.line(f"imported as {short_path(path)}: {count_turns(len(session.path))}; {opens}")
     return ExitCode.DONE
 
 

@@ -31,14 +31,18 @@ def describe_day(moment: datetime, now: datetime | None = None) -> str:
 def describe_position(session: Session) -> str:
     """Which turn is now the last one."""
     path = session.path
-    return f"now at turn {len(path)}: {one_line(path[-1].shown)}" if path else "now at the start: no turns"
+    return (
+        f"now at turn {len(path)}: {one_line(path[-1].instruction_as_typed)}"
+        if path
+        else "now at the start: no turns"
+    )
 
 
 def status_sign(session: Session, turn: Turn) -> str:
     """How a turn went, as one character."""
     if turn.status == INTERRUPTED:
         return "■"
-    return {True: "✓", False: "✗", None: "·"}[session.ran(turn.id)]
+    return {True: "✓", False: "✗", None: "·"}[session.turn_succeeded(turn.id)]
 
 
 def branch_labels(session: Session, turn: str) -> str:
@@ -49,7 +53,7 @@ def branch_labels(session: Session, turn: str) -> str:
 
 def context_label(session: Session, turn: Turn) -> str:
     """In brackets, whether the model sees a turn only folded or not at all; "" if it sees all of it."""
-    context = session.mark(turn.id).context
+    context = session.options_of(turn.id).context
     return f"  ({context})" if context else ""
 
 

@@ -313,7 +313,7 @@ class Console:
         if not text.strip():
             return len(self.session.path)
         chosen = parse_number(text, "the number of a turn; /show shows them")
-        self.session.numbered(chosen)
+        self.session.turn_at(chosen)
         return chosen
 
     # Questions of the conversation

@@ -28,7 +28,7 @@ class ShownProgram:
 
     codes: Codes = ()
     outputs: tuple[str, ...] = ()
-    complaints: frozenset[str] = frozenset()
+    error_outputs: frozenset[str] = frozenset()
     files: Mapping[File, str] = field(default_factory=dict)
 
     def has_same(self, file: File, folder: Path) -> bool:
@@ -48,9 +48,9 @@ class RepeatFilter:
         """Note that this outcome is shown now."""
         passed = [chunk for chunk in program.chunks if outcome.passed(chunk.turn)]
         outputs = () if outcome.truncated else outcome.outputs[: len(passed)]
-        complaints = frozenset(line for part in outcome.complaints for line in part.split("\n"))
+        error_outputs = frozenset(line for part in outcome.error_outputs for line in part.split("\n"))
         left = {file: digest(folder, file) for file in outcome.files}
-        self.last = ShownProgram(codes_of(program), outputs, complaints, left)
+        self.last = ShownProgram(codes_of(program), outputs, error_outputs, left)
 
     def remove_known(self, program: Program, outcome: Outcome, folder: Path) -> Outcome:
         """The outcome without files, and without warnings about earlier turns, that were shown before.
@@ -62,8 +62,8 @@ class RepeatFilter:
             return outcome
         new = [file for file in outcome.files if not known.has_same(file, folder)]
         last = program.chunks[-1].turn
-        complaints = tuple(drop_known(part, last, known.complaints) for part in outcome.complaints)
-        return replace(outcome, files=tuple(new), complaints=complaints)
+        error_outputs = tuple(drop_known(part, last, known.error_outputs) for part in outcome.error_outputs)
+        return replace(outcome, files=tuple(new), error_outputs=error_outputs)
 
     def describe_change(self, program: Program, outcome: Outcome) -> str:
         """How a turn differs from what was shown, in a line, reported once; "" if none does."""

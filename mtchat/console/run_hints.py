@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mtchat.generate.execute import excused, failed
-from mtchat.session.outcome import GIVEN, Outcome, Reason, installs
+from mtchat.session.outcome import GIVEN, Outcome, Reason, package_for
 from mtchat.session.settings import BOUNDS, Settings, format_value
 
 SETTING = {
@@ -77,7 +77,7 @@ def suggest_package(module: str, texts: HintTexts) -> str:
         return f"{where}; {texts.attach} {editable} gives the program a copy"
     if module in sys.stdlib_module_names:
         return f"this Python was built without its module {module}"
-    return f"install it with {install_command(texts.python)} {installs(module)}"
+    return f"install it with {install_command(texts.python)} {package_for(module)}"
 
 
 def editable_source(module: str) -> str:

@@ -190,7 +190,7 @@ class TurnView:
         self.held.repairing = ""
         if event.discarded:
             self.view.note("the fix runs but drops part of the request, so it was discarded; current code:")
-            best = best or session.numbered(self.since or len(session.path))
+            best = best or session.turn_at(self.since or len(session.path))
         elif best is not None:
             self.view.note("another attempt gets further:")
         if best is not None and session.outcome is not None:

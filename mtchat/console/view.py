@@ -186,7 +186,7 @@ class View:
 
     def turn(self, number: int, turn: Turn, context: str = "") -> None:
         """A turn: its instruction as a heading, with its marks, then its code."""
-        self.heading(f"{number}› {turn.shown}{turn_mark(turn)}{context}")
+        self.heading(f"{number}› {turn.instruction_as_typed}{turn_mark(turn)}{context}")
         if turn.chunk:
             self.code(turn.chunk)
 
@@ -207,7 +207,7 @@ class View:
         for number, text in (printed or {}).items():
             self.note(f"turn {number}:" if text.strip() else f"turn {number} no longer prints anything")
             self.output(text)
-        self.complaints("".join(outcome.complaints[-parts:]) if outcome.complaints else outcome.stderr)
+        self.show_stderr("".join(outcome.error_outputs[-parts:]) if outcome.error_outputs else outcome.stderr)
         self.verdict(outcome, hint)
         self.files(outcome, folder)
         if outcome.note:
@@ -223,7 +223,7 @@ class View:
                 self.note(f"{BAR}… {found.rest}; /run shows more")
         self.out.flush()
 
-    def complaints(self, text: str) -> None:
+    def show_stderr(self, text: str) -> None:
         """The last lines of stderr."""
         lines = text.rstrip("\n").split("\n") if text.strip() else []
         for line in lines[-MOST_COMPLAINTS:]:
@@ -247,21 +247,21 @@ class View:
             self.say("■ run stopped; /run starts it again", YELLOW)
         else:
             self.say(f"✗ {outcome.error}{hint and '; ' + hint}", RED)
-        self.findings(outcome)
+        self.show_check_results(outcome)
 
-    def findings(self, outcome: Outcome) -> None:
+    def show_check_results(self, outcome: Outcome) -> None:
         """The results of the checks: a line for each that failed, and one for those that passed."""
-        for each in outcome.findings:
+        for each in outcome.check_results:
             if not each.passed:
-                self.finding(each)
-        passed = sum(each.passed is True for each in outcome.findings)
+                self.show_check_result(each)
+        passed = sum(each.passed is True for each in outcome.check_results)
         if passed:
             self.line(f"✓ {'1 check passed' if passed == 1 else f'{passed} checks passed'}", GREEN)
 
-    def finding(self, finding: CheckResult, label: str = "") -> None:
+    def show_check_result(self, result: CheckResult, label: str = "") -> None:
         """The result of one check, in a sentence."""
-        sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[finding.passed]
-        self.say(f"{label}{sign} {finding.told}", style)
+        sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[result.passed]
+        self.say(f"{label}{sign} {result.sentence}", style)
 
     def files(self, outcome: Outcome, folder: str) -> None:
         for file in outcome.files:

@@ -47,7 +47,7 @@ class TurnResult:
 
     @property
     def instruction(self) -> str:
-        return self.turn.shown
+        return self.turn.instruction_as_typed
 
     @property
     def code(self) -> str:
@@ -60,7 +60,7 @@ class TurnResult:
     @property
     def ok(self) -> bool:
         """Whether the program ran to its end without an error, and no check failed."""
-        return self.outcome is not None and self.outcome.right
+        return self.outcome is not None and self.outcome.succeeded
 
 
 class Conversation(LiveSession):
@@ -93,7 +93,7 @@ class Conversation(LiveSession):
         if not self.session.path:
             raise MtchatError("the program has no turns yet; type an instruction")
         number = number or len(self.session.path)
-        return TurnResult(number, self.session.numbered(number), self.outcome)
+        return TurnResult(number, self.session.turn_at(number), self.outcome)
 
     # Turns
 
@@ -261,12 +261,12 @@ class Conversation(LiveSession):
         return "\n".join(itertools.chain.from_iterable(explained))
 
     def run(
-        self, arguments: Sequence[str] = (), stdin: Path | None = None, hear: Hear = ignore_output
+        self, arguments: Sequence[str] = (), stdin: Path | None = None, on_output: Hear = ignore_output
     ) -> Outcome:
         """Runs the whole program from its first line; recorded if it was given no arguments and no input."""
         self.turn()
         self.require_sandbox()
-        self.run_whole(tuple(arguments), stdin, hear)
+        self.run_whole(tuple(arguments), stdin, on_output)
         return self.record(tuple(arguments), stdin)
 
     def vars(self) -> tuple[Variable, ...]:

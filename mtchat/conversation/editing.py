@@ -57,7 +57,7 @@ class TurnEditor:
     def reword(self, number: int, instruction: str) -> EditResult:
         """Turn `number` generated from another instruction, then the later ones."""
         said = self.live.resolve_references(instruction)
-        turn = self.live.session.numbered(number).id
+        turn = self.live.session.turn_at(number).id
         return self.replace_turn(number, lambda base: self.make_turn(base, said.text, said.typed, turn))
 
     def recode(self, number: int, code: str, filler: str = "") -> EditResult:
@@ -110,7 +110,7 @@ class TurnEditor:
     def regenerate_turn(self, base: Session, turn: Turn) -> Session:
         """A turn with the instruction of another, whose checks hold for it from the start."""
         self.on_base(base)
-        return self.make_turn(base, turn.wish, turn.typed, turn.id)
+        return self.make_turn(base, turn.full_instruction, turn.typed, turn.id)
 
     def make_turn(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
         sampling = self.live.settings.sampling
@@ -141,7 +141,7 @@ def fill_turn(live: LiveSession, number: int, code: str) -> str:
 
     Which turns are folded so that the context fits is told once.
     """
-    live.keep(live.session.beside(with_user_code(live.session, number, code)), "edit")
+    live.keep(live.session.with_alternatives(with_user_code(live.session, number, code)), "edit")
     seen: list[ContextFitted] = []
 
     def on_event(event: Event) -> None:

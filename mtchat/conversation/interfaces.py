@@ -49,16 +49,16 @@ class Runner(Protocol):
     """Runs programs. The files that a run leaves are copied to a folder, unless that is None."""
 
     def run(
-        self, program: Program, limits: Limits, collect: Path | None, hear: Hear, inputs: RunInputs, /
+        self, program: Program, limits: Limits, collect: Path | None, on_output: Hear, inputs: RunInputs, /
     ) -> Outcome:
-        """A run from the first line; `hear` gets each piece of output with the name of its stream."""
+        """A run from the first line; `on_output` gets each piece of output with the name of its stream."""
 
     def resume(
         self,
         program: Program,
         limits: Limits,
         collect: Path | None,
-        hear: Hear,
+        on_output: Hear,
         inputs: RunInputs,
         look: bool,
         /,

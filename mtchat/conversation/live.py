@@ -253,7 +253,7 @@ class LiveSession(SavedSession):
 
     def with_checks(self, program: Program, outcome: Outcome) -> Outcome:
         """An outcome with what came of the program's checks."""
-        return evaluate_checks(program, outcome, self.probe) if program.claims else outcome
+        return evaluate_checks(program, outcome, self.probe) if program.checks else outcome
 
     def run_program_if_approved(self, program: Program) -> Outcome:
         if self.questions is None:
@@ -295,7 +295,7 @@ class LiveSession(SavedSession):
         self,
         arguments: tuple[str, ...] = (),
         stdin: Path | None = None,
-        hear: Hear = ignore_output,
+        on_output: Hear = ignore_output,
         terminal: Path | None = None,
     ) -> Outcome:
         """The live program from its first line, its output heard as it comes.
@@ -307,7 +307,7 @@ class LiveSession(SavedSession):
         program, inputs = self.session.program, self.inputs(arguments, stdin)
         if terminal is not None:
             inputs = replace(inputs, stdin=terminal, live=True)
-        self.last_run = self.sandbox.run(program, self.settings.limits, self.files_folder, hear, inputs)
+        self.last_run = self.sandbox.run(program, self.settings.limits, self.files_folder, on_output, inputs)
         return self.last_run
 
     def record(self, arguments: tuple[str, ...] = (), stdin: Path | None = None) -> Outcome:

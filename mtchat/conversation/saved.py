@@ -61,7 +61,7 @@ class SavedSession:
 
     def set_language(self, name: str) -> None:
         """Sets the language of the session; an error if it has turns in another."""
-        session = self.session.speak(language.parse_language(name))
+        session = self.session.with_language(language.parse_language(name))
         self.settings = replace(self.settings, language=session.language.name)
         if session != self.session:
             self.keep(session, "language")
@@ -85,7 +85,7 @@ class SavedSession:
             self.notify(self.unsaved, "error")
         for notice in self.log.notices[known:]:
             self.notify(notice)
-        self.session = session.having(name=self.log.name)
+        self.session = session.with_values(name=self.log.name)
 
     @contextmanager
     def beside(self, live: Session) -> Iterator[None]:
@@ -99,7 +99,7 @@ class SavedSession:
     def save_turn(self, made: Session, aside: bool = False) -> None:
         """Has a new turn on disk before it is run; `aside` says that it may not become the live one."""
         live = self._replaced or (self.session if aside else None)
-        self.keep(live.beside(made) if live else made, "turn")
+        self.keep(live.with_alternatives(made) if live else made, "turn")
 
     @property
     def files_folder(self) -> Path | None:

@@ -54,7 +54,7 @@ def quote(code: str) -> str:
     module, source = parse_module(code), SourceText(code)
     nodes = [*future_imports(module), *outer_statements(module)] if module else []
     spans = sorted((source.start(node), source.end(node)) for node in nodes)
-    return source.changed(
+    return source.apply_edits(
         0, len(source.data), [Edit(start, end, repr(source.text(start, end))) for start, end in spans]
     )
 
@@ -73,7 +73,7 @@ def unquote(code: str, places: Sequence[int]) -> str:
     """The code with the strings at these places, of those that could be such statements, as statements."""
     source, found = SourceText(code), list(string_spans(code))
     edits = [Edit(*found[place]) for place in sorted(set(places)) if place < len(found)]
-    return source.changed(0, len(source.data), sorted(edits, key=lambda edit: edit.start))
+    return source.apply_edits(0, len(source.data), sorted(edits, key=lambda edit: edit.start))
 
 
 def string_spans(code: str) -> Iterator[tuple[int, int, str]]:

@@ -19,10 +19,10 @@ def retry(generator: TurnGenerator, session: Session, sampling: Sampling) -> Ses
     """The last turn taken again beside the first one, at a higher temperature and from another seed."""
     if not session.path:
         raise MtchatError(NO_TURNS)
-    last = session.numbered(len(session.path))
+    last = session.turn_at(len(session.path))
     tries = sum(each.instruction == last.instruction for each in session.children(last.parent))
     policy = generator.policy
-    if not session.mark(last.id).checks:
+    if not session.options_of(last.id).checks:
         policy = replace(policy, samples=0, rewrites=0)  # which would agree on the same again
     step = generator.policy.samples + generator.policy.rewrites + 1
     again = take(
@@ -61,5 +61,7 @@ def sample_alternatives(
     for each in candidates:
         outcome = each.session.outcome
         assert outcome is not None
-        grown = grown.undo().add(each.turn).inherit(last.id).with_outcome(replace(outcome, variables=()))
-    return Alternatives(session.beside(grown), interpret(candidates))
+        grown = (
+            grown.undo().add(each.turn).inherit_options(last.id).with_outcome(replace(outcome, variables=()))
+        )
+    return Alternatives(session.with_alternatives(grown), interpret(candidates))

@@ -170,12 +170,12 @@ def prompt_with(
         case Rework(of=of, continues=True, error=error):
             old = base.get(of)
             return continue_reply(
-                family.render(turns, old.wish, preamble, error, guidance), whole_lines(old.chunk)
+                family.render(turns, old.full_instruction, preamble, error, guidance), whole_lines(old.chunk)
             )
         case Rework(wish=wish):
             return family.render(turns, wish, preamble, "", guidance)
         case Rewrite():
-            steps = [*(turn.wish for turn in base.path), instruction]
+            steps = [*(turn.full_instruction for turn in base.path), instruction]
             return family.render((), "\n".join(steps), preamble, "")
         case Step(error=error, files=files):
             return family.render(turns, with_files(files, instruction), preamble, error, guidance)

@@ -75,10 +75,10 @@ def complete_classes(old: str, body: Sequence[ast.stmt], new: str, said: Sequenc
     ]
     if whole and len(whole) == len(said):
         places = sorted((before.start(known), before.end(known), text) for known, _, text in whole)
-        made = before.changed(0, len(before.data), [Edit(*place) for place in places])
+        made = before.apply_edits(0, len(before.data), [Edit(*place) for place in places])
     else:
         edits = [Edit(after.start(each), after.end(each), text) for _, each, text in whole]
-        made = after.changed(0, len(after.data), edits)
+        made = after.apply_edits(0, len(after.data), edits)
     return new if parse_module(made) is None else made
 
 
@@ -104,7 +104,7 @@ def with_members(old: SourceText, known: ast.ClassDef, new: SourceText, said: as
     if len(starts) < len(edits) or len(edits) == sum(isinstance(each, BINDING) for each in known.body):
         return ""
     edits.sort(key=lambda edit: edit.start)
-    return old.changed(old.start(known), old.end(known), edits)
+    return old.apply_edits(old.start(known), old.end(known), edits)
 
 
 def class_head(each: ast.ClassDef) -> list[str]:

@@ -46,14 +46,14 @@ def carry_over(session: Session, rest: tuple[Turn, ...]) -> Session:
         status = EDITED if turn.status == EDITED else KEPT
         own = Fill(by=turn.provenance.by) if isinstance(turn.provenance, Fill) else BY_HAND
         again = replace(turn, status=status, provenance=own, usage=Usage())
-        session = session.extend((again,)).inherit(turn.id)
+        session = session.extend((again,)).inherit_options(turn.id)
     return session
 
 
 def carry_over_without_code(session: Session, rest: tuple[Turn, ...]) -> Session:
     """As `carry_over`, without the code of the turns, which another turn contains."""
     for turn in rest:
-        session = carry_over(session, (replace(turn, chunk=""),)).inherit(turn.id)
+        session = carry_over(session, (replace(turn, chunk=""),)).inherit_options(turn.id)
     return session
 
 
@@ -69,7 +69,7 @@ def excused(outcome: Outcome | None) -> bool:
 
 def is_wrong(outcome: Outcome | None) -> bool:
     """Whether the program fails or one of its checks does."""
-    return failed(outcome) or (outcome is not None and bool(outcome.broken))
+    return failed(outcome) or (outcome is not None and bool(outcome.failed_checks))
 
 
 def is_repairable(outcome: Outcome | None) -> bool:

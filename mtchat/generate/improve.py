@@ -246,7 +246,7 @@ class Refinement:
         try:
             yield on_event
         except BaseException:
-            self.session = self.session.beside(max(sessions, key=lambda each: len(each.turns)))
+            self.session = self.session.with_alternatives(max(sessions, key=lambda each: len(each.turns)))
             raise
 
     def before(self) -> Session:
@@ -307,7 +307,7 @@ class Refinement:
         generator, outcome = self.generator, self.session.outcome
         if not generator.policy.repair_rounds or generator.run is None or outcome is None:
             return
-        if not failed(outcome) and not Candidate(self.session).broken:
+        if not failed(outcome) and not Candidate(self.session).failed_checks:
             return
         if excused(outcome) or outcome.turn == PREAMBLE:
             return
@@ -318,7 +318,7 @@ class Refinement:
     def report(self) -> None:
         """Send AttemptsExhausted if the turn is still wrong and there was more than one attempt."""
         live, fails = {turn.chunk for turn in self.session.path}, failed(self.session.outcome)
-        if not fails and not Candidate(self.session).broken:
+        if not fails and not Candidate(self.session).failed_checks:
             return
         others = frozenset(self.failing - live if fails else ())
         discarded = frozenset(self.running - live)
@@ -379,18 +379,18 @@ class Refinement:
         share = round(choice.share, 4)
         if turn.chunk == self.session.path[-1].chunk:
             assert self.session.outcome is not None
-            known = replace(self.session.outcome, agreed=share)
+            known = replace(self.session.outcome, agreement=share)
             if meant:
                 last = self.session.path[-1]
-                self.session = self.before().add(replace(last, meant=meant)).inherit(last.id)
+                self.session = self.before().add(replace(last, meant=meant)).inherit_options(last.id)
             self.session = self.session.with_outcome(known)
             return
         if meant:
             unsaid, turn = turn.id, replace(turn, meant=meant)
-            winner = winner.undo().add(turn).inherit(unsaid)
+            winner = winner.undo().add(turn).inherit_options(unsaid)
         if self.generator.run is not None:  # for the files that it leaves, which a dry run does not
             outcome = self.generator.run(winner.program)
-        outcome = replace(outcome, agreed=share)
+        outcome = replace(outcome, agreement=share)
         self.session = winner.with_outcome(outcome)
         self.generator.on_event(CandidateChosen(self.session, turn, outcome, count))
         if outcome.stopped:
@@ -402,4 +402,4 @@ def agreement(session: Session) -> float:
     path = session.path
     starts = [place for place, turn in enumerate(path) if isinstance(turn.provenance, Rewrite)]
     outcomes = (session.outcomes.get(turn.id) for turn in path[starts[-1] if starts else 0 :])
-    return prod(outcome.agreed for outcome in outcomes if outcome)
+    return prod(outcome.agreement for outcome in outcomes if outcome)

@@ -54,7 +54,7 @@ def fix(
         session = generator.execute(session)
     if session.outcome is None or never_ended(session.outcome):
         raise MtchatError("the program has not finished a run yet, so there is nothing to fix; /run runs it")
-    if session.outcome.right:
+    if session.outcome.succeeded:
         raise MtchatError("nothing to fix: the program runs without an error; /edit N TEXT changes a turn")
     if session.outcome.turn == PREAMBLE:
         raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
@@ -67,10 +67,10 @@ def fix(
         place = places[(number - 1) % len(places)]
         known = {turn.chunk for turn in best.turns}
         attempt, ended = repair_once(generator, best, sampling, RepairRound(number, rounds, place))
-        best = best.beside(attempt)
+        best = best.with_alternatives(attempt)
         if not ended:
             return FixResult(best, number, "interrupted")
-        if attempt.numbered(place).chunk in known:
+        if attempt.turn_at(place).chunk in known:
             same += 1
             if same == len(places) + 1 or number == rounds:
                 return FixResult(best, number, f"the model writes the same code for turn {place} again")
@@ -79,8 +79,8 @@ def fix(
             return FixResult(best, number, "the remaining error is not a fault of the code")
         if is_better(attempt, best):
             best = attempt
-        if best.outcome is not None and best.outcome.right:
-            checks = ", and all checks pass" if best.outcome.findings else ""
+        if best.outcome is not None and best.outcome.succeeded:
+            checks = ", and all checks pass" if best.outcome.check_results else ""
             return FixResult(best, number, f"the program runs{checks}")
     return FixResult(best, rounds, f"still failing after {rounds} rounds")
 
@@ -91,7 +91,7 @@ def repair_once(
     """The session after one round, with the turn written again and run, and whether that run finished."""
     outcome = session.outcome
     assert outcome is not None
-    failing = session.numbered(step.turn)
+    failing = session.turn_at(step.turn)
     generator.on_event(RepairStarted(step.number, step.rounds, step.turn, outcome.error))
     earlier = sum(
         isinstance(each.provenance, Repair | Rework) and each.replaces == failing.id
@@ -106,7 +106,7 @@ def repair_once(
         typed=failing.typed,
     )
     made = generator.make(request)
-    if made is request.base or made.numbered(step.turn).status == INTERRUPTED:
+    if made is request.base or made.turn_at(step.turn).status == INTERRUPTED:
         return made, False
     run = generator.execute(made)
     return run, not never_ended(run.outcome)
@@ -127,13 +127,17 @@ def repair_request(outcome: Outcome) -> str:
     failed_check = first_failed_check(outcome)
     if failed_check is None:
         return error_report(outcome)
-    wishes = [f"after this step, {each.wish}" for each in outcome.broken if each.turn == failed_check.turn]
+    wishes = [
+        f"after this step, {each.requirement}"
+        for each in outcome.failed_checks
+        if each.turn == failed_check.turn
+    ]
     return "\n".join(wishes)[:LONGEST_REPORT]
 
 
 def first_failed_check(outcome: Outcome) -> CheckResult | None:
     """The first check that fails; checks are evaluated only for turns that the program reaches."""
-    return outcome.broken[0] if outcome.broken else None
+    return outcome.failed_checks[0] if outcome.failed_checks else None
 
 
 @dataclass(frozen=True, order=True)
@@ -156,7 +160,9 @@ def progress_of(session: Session) -> ProgramProgress:
     if outcome is None:
         return ProgramProgress()
     if failed_check := first_failed_check(outcome):
-        passing = sum(each.turn == failed_check.turn and each.passed is True for each in outcome.findings)
+        passing = sum(
+            each.turn == failed_check.turn and each.passed is True for each in outcome.check_results
+        )
         return ProgramProgress(False, failed_check.turn, True, passing)
     if outcome.ok or not outcome.frames:
         reached = session.program.chunks[: len(outcome.outputs)]

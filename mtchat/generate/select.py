@@ -60,13 +60,13 @@ class Candidate:
         """The number of requirements that it visibly does not meet."""
         turn, source = self.turn, self.session.program.source
         unmet = unmet_requirements(turn.instruction, turn.chunk, source, self.session.outcome)
-        return len(unmet) + self.examples.passed.count(False) + self.broken
+        return len(unmet) + self.examples.passed.count(False) + self.failed_checks
 
     @property
-    def broken(self) -> int:
+    def failed_checks(self) -> int:
         """The number of checks of the turn that fail."""
         outcome, number = self.session.outcome, len(self.session.path)
-        return sum(each.turn == number for each in outcome.broken) if outcome else 0
+        return sum(each.turn == number for each in outcome.failed_checks) if outcome else 0
 
     @cached_property
     def behaviour(self) -> Behaviour:
@@ -176,7 +176,7 @@ def compare(
     copies = Counter(turn.chunk for turn in turns)
     trials: dict[str, Session] = {}  # the first of those with the same code, in their order
     for turn in turns:
-        trial = base.add(replace(turn, parent=base.head)).inherit(inherits)
+        trial = base.add(replace(turn, parent=base.head)).inherit_options(inherits)
         trials.setdefault(turn.chunk, trial)
     found = []
     for ran, (chunk, trial) in enumerate(trials.items()):

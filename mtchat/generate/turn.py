@@ -165,8 +165,10 @@ class TurnGenerator:
 
     def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
         """The session with turn `number` changed as the user wishes; later turns keep their code."""
-        old = session.numbered(number)
-        request = self.request_again(session, number, f"{old.wish}\n{wish}", Correction(of=old.id), sampling)
+        old = session.turn_at(number)
+        request = self.request_again(
+            session, number, f"{old.full_instruction}\n{wish}", Correction(of=old.id), sampling
+        )
         made = self.make(request)
         return session if made is request.base else made
 
@@ -195,7 +197,7 @@ class TurnGenerator:
         turn = Turn(
             request.instruction, chunk, base.head, status, provenance, written.usage, typed=request.typed
         )
-        made = carry_over(base.add(turn).inherit(request.replaces), request.rest)
+        made = carry_over(base.add(turn).inherit_options(request.replaces), request.rest)
         self.on_event(TurnWritten(made, turn))
         return made
 

@@ -69,7 +69,7 @@ def state(console: Console) -> str:
         return "not run" if console.session.path else ""
     if outcome.stopped:
         return "stopped"
-    return ("check failed" if outcome.broken else "ok") if outcome.ok else "failed"
+    return ("check failed" if outcome.failed_checks else "ok") if outcome.ok else "failed"
 
 
 def language(console: Console) -> str:

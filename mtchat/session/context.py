@@ -50,7 +50,7 @@ def fold_statements(source: SourceText, body: Sequence[ast.stmt]) -> Iterator[st
         if place == 0 and is_docstring(node):
             yield whole
             continue
-        brief = source.changed(start, end, list(edits_of(source, node)))
+        brief = source.apply_edits(start, end, list(edits_of(source, node)))
         yield brief if parse_module(brief) is not None and bound_names(whole) <= bound_names(brief) else whole
 
 
@@ -80,7 +80,7 @@ def fold_body(source: SourceText, node: FUNCTIONS) -> Iterator[Edit]:
     body = node.body[1:] if is_docstring(node.body[0]) else node.body
     if body:
         text = " = ".join([*attributes(node), ELLIPSIS])
-        yield from if_worthwhile(Edit(source.start(body[0]), source.end(node), text))
+        yield from keep_if_shorter(Edit(source.start(body[0]), source.end(node), text))
 
 
 def attributes(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
@@ -107,7 +107,7 @@ def fold_block(source: SourceText, node: ast.stmt, start: int) -> Iterator[Edit]
     head = source.text(source.start(node), start) + "pass"
     names = bound_names(source.text(source.start(node), source.end(node))) - bound_names(head)
     text = " = ".join([*sorted(names), ELLIPSIS])
-    yield from if_worthwhile(Edit(start, source.end(node), text))
+    yield from keep_if_shorter(Edit(start, source.end(node), text))
 
 
 def fold_value(source: SourceText, value: ast.expr) -> Iterator[Edit]:
@@ -117,17 +117,17 @@ def fold_value(source: SourceText, value: ast.expr) -> Iterator[Edit]:
         return
     match value:
         case ast.Call(func=function) if source.end(function) - start < 2 * LEAST_SAVED:
-            yield from if_worthwhile(Edit(source.end(function), end, f"({ELLIPSIS})"))
+            yield from keep_if_shorter(Edit(source.end(function), end, f"({ELLIPSIS})"))
         case ast.Lambda(body=body):
-            yield from if_worthwhile(Edit(source.start(body), source.end(body), ELLIPSIS))
+            yield from keep_if_shorter(Edit(source.start(body), source.end(body), ELLIPSIS))
         case ast.Constant(value=str()):
-            yield from if_worthwhile(Edit(start, end, '"..."'))
+            yield from keep_if_shorter(Edit(start, end, '"..."'))
         case _:
             kinds = (text for kind, text in LITERALS if isinstance(value, kind))
-            yield from if_worthwhile(Edit(start, end, next(kinds, ELLIPSIS)))
+            yield from keep_if_shorter(Edit(start, end, next(kinds, ELLIPSIS)))
 
 
-def if_worthwhile(edit: Edit) -> Iterator[Edit]:
+def keep_if_shorter(edit: Edit) -> Iterator[Edit]:
     """An edit that is worth it."""
     if edit.end - edit.start - len(edit.text.encode()) >= LEAST_SAVED:
         yield edit
@@ -167,7 +167,7 @@ def drop_folded_copies(code: str, briefs: Sequence[str]) -> str:
     if not gone:
         return code
     edits = [Edit(source.start(node), source.end(node), "") for node in gone]
-    return source.changed(0, len(source.data), edits).strip("\n")
+    return source.apply_edits(0, len(source.data), edits).strip("\n")
 
 
 def elided_definitions(source: SourceText) -> list[ast.stmt]:
@@ -190,13 +190,13 @@ def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
 
     With a forgotten turn go those right before it whose code it has.
     """
-    if not any(options.context for options in session.marks.values()):
+    if not any(options.context for options in session.turn_options.values()):
         return EVERYTHING
     folded: list[int] = []
     forgotten: list[int] = []
     open_turns: list[int] = []  # whose code a later turn has
     for number, turn in enumerate(path, start=1):
-        context = session.mark(turn.id).context
+        context = session.options_of(turn.id).context
         if context == FORGOTTEN:
             forgotten += [number] if is_emptied(turn) else [*open_turns, number]
         elif context == FOLDED:

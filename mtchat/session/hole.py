@@ -26,7 +26,7 @@ class Hole:
         return self.after.partition("\n")[0]
 
     @property
-    def alone(self) -> bool:
+    def is_alone(self) -> bool:
         """Whether it has a line for itself."""
         return not self.margin.strip() and not self.remainder.strip()
 
@@ -35,9 +35,9 @@ class Hole:
         """The whole lines before its line."""
         return self.before[: len(self.before) - len(self.margin)]
 
-    def filled(self, code: str) -> str:
+    def fill(self, code: str) -> str:
         """All of the code with this in the hole; lines of their own bring their indentation."""
-        if self.alone:
+        if self.is_alone:
             return self.above + code + self.after[len(self.remainder) :]
         return self.before + code + self.after
 

@@ -7,7 +7,7 @@ from string import ascii_lowercase
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.provenance import Rewrite
-from mtchat.session.session import ROOT, Session, count
+from mtchat.session.session import ROOT, Session, count_turns
 from mtchat.session.turn import KEPT, Turn
 
 LONGEST = 40
@@ -34,7 +34,7 @@ def go_to(session: Session, goal: str) -> Session:
     if goal == START:
         return replace(session.move(ROOT), branch="")
     if goal.isdecimal() and 1 <= int(goal[:9]) <= len(session.path):
-        return session.move(session.numbered(int(goal)).id)
+        return session.move(session.turn_at(int(goal)).id)
     if goal[:1].isalpha():
         return session.go_to_branch(goal)
     return replace(session.move(turn_labelled(session, goal).id), branch="")
@@ -67,7 +67,7 @@ def undo_steps(session: Session, steps: int = 1) -> tuple[Session, tuple[Turn, .
         if made is None:
             if not left:
                 at.undo()
-            raise MtchatError(f"cannot undo {steps}: the program has {count(len(left))}")
+            raise MtchatError(f"cannot undo {steps}: the program has {count_turns(len(left))}")
         left.append(made)
         at = undo_correction(at, made) if made.corrects and made == last_correction(at) else undo_turn(at)
     return at, tuple(left)

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mtchat.session.program import CheckResult, Location, Program
+from mtchat.session.prompt import file_key
 
 
 class Reason(StrEnum):
@@ -112,7 +113,7 @@ INSTALLS = {
 }
 
 
-def installs(module: str) -> str:
+def package_for(module: str) -> str:
     """The name of the package that installs a module."""
     return INSTALLS.get(module, module)
 
@@ -155,7 +156,7 @@ class Outcome:
     number. `reason` says what stopped the run, or what the program asked for that the sandbox lacks, and
     `subject` names that file, package or host. `finished` says that the last chunk ran to its end.
 
-    `outputs` is stdout and `complaints` is stderr, split by chunk, in order; chunks that were not reached
+    `outputs` is stdout and `error_outputs` is stderr, split by chunk, in order; chunks that were not reached
     have none, and `truncated` says that some output was dropped. `error` is one line such as "turn 2, line 1:
     ValueError: ...", or "" if all went well; `traceback` is the text to show, and `frames` its lines that lie
     in the program, innermost last. `files` are those that the run left; `skipped` names those that were not
@@ -176,7 +177,7 @@ class Outcome:
     stderr: str = ""
     truncated: bool = False
     outputs: tuple[str, ...] = ()
-    complaints: tuple[str, ...] = ()
+    error_outputs: tuple[str, ...] = field(default=(), metadata=file_key("complaints"))
     error: str = ""
     traceback: str = ""
     frames: tuple[Frame, ...] = ()
@@ -187,8 +188,8 @@ class Outcome:
     resumed: int = 0
     note: str = ""
     variables: tuple[Variable, ...] = ()
-    agreed: float = 1.0
-    findings: tuple[CheckResult, ...] = ()
+    agreement: float = field(default=1.0, metadata=file_key("agreed"))
+    check_results: tuple[CheckResult, ...] = field(default=(), metadata=file_key("findings"))
     subject: str = ""
 
     @property
@@ -218,14 +219,14 @@ class Outcome:
         return self.reason is Reason.INTERRUPTED
 
     @property
-    def broken(self) -> tuple[CheckResult, ...]:
+    def failed_checks(self) -> tuple[CheckResult, ...]:
         """The claims that do not hold."""
-        return tuple(each for each in self.findings if each.passed is False)
+        return tuple(each for each in self.check_results if each.passed is False)
 
     @property
-    def right(self) -> bool:
+    def succeeded(self) -> bool:
         """The whole program ran, and all claims hold."""
-        return self.ok and not self.broken
+        return self.ok and not self.failed_checks
 
     @property
     def turn(self) -> int | None:

@@ -1,11 +1,12 @@
 """The program of a conversation, the checks that must hold after its turns, and what a run of it is given."""
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 
 from mtchat.session.names import parse_module
+from mtchat.session.prompt import file_key
 from mtchat.session.turn import Turn
 
 RELATIONS = {
@@ -26,7 +27,7 @@ RELATIONS = {
 class Check:
     """A Python expression that must hold after a turn.
 
-    `at` is the turn after which it is looked at: a later one where that has the code of the claim's turn.
+    `at` is the turn after which it is looked at: a later one where that has the code of the check's turn.
     """
 
     turn: int
@@ -36,22 +37,25 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What came of a claim: `passed` is None where the program did not come so far; `but` says why not."""
+    """What came of a check: `passed` is None if the program did not get that far.
+
+    `actual` says what is the case instead, or why the check was not evaluated.
+    """
 
     turn: int
     code: str
     passed: bool | None = None
-    but: str = ""
+    actual: str = field(default="", metadata=file_key("but"))
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """One sentence for people who do not write code."""
-        return f"after turn {self.turn}, {self.wish}"
+        return f"after turn {self.turn}, {self.requirement}"
 
     @property
-    def wish(self) -> str:
+    def requirement(self) -> str:
         """What must hold, and what is the case instead."""
-        return f"{describe_check(self.code)}, but {self.but}" if self.but else describe_check(self.code)
+        return f"{describe_check(self.code)}, but {self.actual}" if self.actual else describe_check(self.code)
 
 
 def parse_expression(code: str) -> ast.expr | None:
@@ -71,7 +75,7 @@ def can_unparse(value: ast.expr) -> bool:
 
 
 def describe_check(code: str) -> str:
-    """What an expression claims, in words: "total must be 42"."""
+    """What an expression checks, in words: "total must be 42"."""
     match parse_expression(code):
         case ast.Compare(left, [relation], [right]) if type(relation) in RELATIONS:
             return f"{describe_operand(left)} must {RELATIONS[type(relation)]} {ast.unparse(right)}"
@@ -113,13 +117,13 @@ class Location:
 class Program:
     """Chunks in order. Each is compiled under its own file name, so errors name the turn.
 
-    `name` is the file's name when the program is one file and not a conversation. `claims` are what must
+    `name` is the file's name when the program is one file and not a conversation. `checks` are what must
     hold after its turns.
     """
 
     chunks: tuple[Chunk, ...] = ()
     name: str = ""
-    claims: tuple[Check, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     def label(self, turn: int) -> str:
         """What to call a chunk when it fails: "turn 3", "preamble", or the file's name."""
@@ -132,7 +136,7 @@ class Program:
         return "\n\n".join(parts) + "\n" if parts else ""
 
     @cached_property
-    def places(self) -> tuple[Location | None, ...]:
+    def locations(self) -> tuple[Location | None, ...]:
         """The turn and line behind each line of `source`; None for the blank lines between chunks."""
         found: list[Location | None] = []
         for chunk in self.chunks:
@@ -145,11 +149,11 @@ class Program:
         return tuple(found)
 
 
-def assemble(path: tuple[Turn, ...], preamble: str = "", claims: tuple[Check, ...] = ()) -> Program:
+def assemble(path: tuple[Turn, ...], preamble: str = "", checks: tuple[Check, ...] = ()) -> Program:
     """The program of a path. A turn without code keeps its number."""
     first = (Chunk(PREAMBLE, preamble),) if preamble.strip() else ()
     chunks = (Chunk(number, turn.chunk) for number, turn in enumerate(path, start=1))
-    return Program((*first, *chunks), claims=claims)
+    return Program((*first, *chunks), checks=checks)
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,13 @@ def resolve_references(
 
     `last` is the last run, where that is not what the live program last did.
     """
-    text = REFERENCE.sub(lambda match: replacement(match, session, last or session.outcome), instruction)
+    text = REFERENCE.sub(
+        lambda match: resolve_reference(match, session, last or session.outcome), instruction
+    )
     return ResolvedInstruction(text, "" if text == instruction else instruction)
 
 
-def replacement(match: re.Match[str], session: Session, last: Outcome | None) -> str:
+def resolve_reference(match: re.Match[str], session: Session, last: Outcome | None) -> str:
     """What takes the place of a reference; what is none stays."""
     if match["doubled"]:
         return match["doubled"]
@@ -47,19 +49,19 @@ def replacement(match: re.Match[str], session: Session, last: Outcome | None) ->
     number = int(match["turn"]) if match["turn"] else None
     match what, number:
         case "run", None:
-            return bounded(check_ran(last))
+            return shorten_middle(require_run(last))
         case "err", None:
-            return bounded(describe_error(session.outcome or last, "the program's last run"))
+            return shorten_middle(describe_error(session.outcome or last, "the program's last run"))
         case "err", int():
-            return bounded(error_of(session, number))
+            return shorten_middle(error_of(session, number))
         case "out", int():
-            return bounded(output_of(session, number))
+            return shorten_middle(output_of(session, number))
         case "code", int():
-            return bounded(code_of(session, number))
+            return shorten_middle(code_of(session, number))
     return match[0]
 
 
-def bounded(text: str, most: int = MOST) -> str:
+def shorten_middle(text: str, most: int = MOST) -> str:
     """A text of at most so many characters, its middle left out where it has more."""
     text = text.strip("\n")
     if len(text) <= most:
@@ -69,7 +71,7 @@ def bounded(text: str, most: int = MOST) -> str:
     return text[:begin] + CUT.format(len(text) - most) + text[-end:]
 
 
-def check_ran(last: Outcome | None) -> str:
+def require_run(last: Outcome | None) -> str:
     if last is None:
         raise MtchatError(
             "{run} is what the last run printed, but nothing has run yet; /run runs the program"
@@ -86,14 +88,14 @@ def describe_error(outcome: Outcome | None, run: str) -> str:
     if outcome.error:
         line = outcome.frames[-1].text.strip() if outcome.frames else ""
         return f"{outcome.error}, at: {line}" if line else outcome.error
-    if outcome.broken:
-        return "; ".join(each.told for each in outcome.broken)
+    if outcome.failed_checks:
+        return "; ".join(each.sentence for each in outcome.failed_checks)
     raise MtchatError(f"{{err}} is how the program fails, but {run} had no error")
 
 
 def error_of(session: Session, number: int) -> str:
     """How turn `number` fails: in the live program, or when the program was run up to it."""
-    turn = session.numbered(number)
+    turn = session.turn_at(number)
     live = session.outcome
     if live is not None and live.error and live.turn == number:
         return describe_error(live, "")
@@ -104,7 +106,7 @@ def error_of(session: Session, number: int) -> str:
 
 
 def output_of(session: Session, number: int) -> str:
-    turn = session.numbered(number)
+    turn = session.turn_at(number)
     runs = (
         (session.program, session.outcome),
         (session.move(turn.id).program, session.outcomes.get(turn.id)),
@@ -119,7 +121,7 @@ def output_of(session: Session, number: int) -> str:
 
 
 def code_of(session: Session, number: int) -> str:
-    turn = session.numbered(number)
+    turn = session.turn_at(number)
     if not turn.chunk.strip():
         raise MtchatError(f"{{code {number}}} is the code of turn {number}, but it has none")
     return turn.chunk

@@ -25,7 +25,7 @@ class Index(Mapping[str, Turn]):
         self.turns = turns
         self.places = {turn.id: place for place, turn in enumerate(turns)} if places is None else places
 
-    def grown(self, turns: tuple[Turn, ...]) -> "Index":
+    def extended(self, turns: tuple[Turn, ...]) -> "Index":
         """The index of these turns and one more at their end."""
         if len(self.places) != len(turns) - 1:
             return Index(turns)
@@ -56,9 +56,10 @@ class Session:
     the root. `preamble` is code that runs before the first turn. `visited` maps the id of a turn to that of
     the child that was last on the live path, which is where redo goes. `outcomes` maps the id of a turn to
     what the program up to that turn last did. `attached` are the user's files that each run gets a copy of.
-    `marks` maps the id of a turn to what the user decided about it. `branches` maps the name of each branch
-    to the id of its last turn; the one named `branch` ("" for none) grows with the turns added at its end.
-    All turns are written in `language`. Methods raise MtchatError for a turn that the session does not have.
+    `turn_options` maps the id of a turn to what the user decided about it. `branches` maps the name of each
+    branch to the id of its last turn; the one named `branch` ("" for none) grows with the turns added at its
+    end. All turns are written in `language`. Methods raise MtchatError for a turn that the session does not
+    have.
     """
 
     name: str = ""
@@ -68,7 +69,7 @@ class Session:
     visited: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     attached: tuple[AttachedFile, ...] = ()
-    marks: Mapping[str, TurnOptions] = field(default_factory=dict)
+    turn_options: Mapping[str, TurnOptions] = field(default_factory=dict)
     branches: Mapping[str, str] = field(default_factory=dict)
     branch: str = ""
     language: Language = PYTHON
@@ -85,18 +86,18 @@ class Session:
     @property
     def program(self) -> Program:
         """The live program: the code of the live turns after the preamble."""
-        return assemble(self.path, self.preamble, self.claims)
+        return assemble(self.path, self.preamble, self.checks)
 
     @property
-    def claims(self) -> tuple[Check, ...]:
+    def checks(self) -> tuple[Check, ...]:
         """The checks of the live path; if a later turn holds the code of a check's turn, made after that."""
-        if not any(options.checks for options in self.marks.values()):
+        if not any(options.checks for options in self.turn_options.values()):
             return ()
         path = self.path
         return tuple(
             Check(number, code, turn_with_code(path, number))
             for number, turn in enumerate(path, start=1)
-            for code in self.mark(turn.id).checks
+            for code in self.options_of(turn.id).checks
         )
 
     @property
@@ -104,7 +105,7 @@ class Session:
         """What the live program last did; None if it has not run."""
         return self.outcomes.get(self.head)
 
-    def ran(self, turn: str) -> bool | None:
+    def turn_succeeded(self, turn: str) -> bool | None:
         """Whether a turn ran well as the last of its program, or else in a longer one; None if it never ran.
 
         A turn that was kept when an earlier one changed has only run as part of a longer program.
@@ -135,11 +136,11 @@ class Session:
             raise MtchatError(f"no turn {turn!r} in this session")
         return self.by_id[turn]
 
-    def numbered(self, number: int) -> Turn:
+    def turn_at(self, number: int) -> Turn:
         """Turn `number` of the live path, counted from 1."""
         if not 1 <= number <= len(self.path):
             raise MtchatError(
-                f"no turn {number}; the program has {count(len(self.path))}, and /show shows them"
+                f"no turn {number}; the program has {count_turns(len(self.path))}, and /show shows them"
             )
         return self.path[number - 1]
 
@@ -155,30 +156,30 @@ class Session:
         moved = grown.move(turn.id)
         if not self.branch:
             return moved
-        if self.grows(self.branch, turn):
-            return moved.having(branches={**self.branches, self.branch: turn.id})
-        return moved.having(branch="")
+        if self.belongs_to_branch(self.branch, turn):
+            return moved.with_values(branches={**self.branches, self.branch: turn.id})
+        return moved.with_values(branch="")
 
     def with_turn(self, turn: Turn) -> "Session":
         """This session with one more turn, where its head is."""
         grown = replace(self, turns=(*self.turns, turn))
-        grown.keep(by_id=self.by_id.grown(grown.turns), path=self.path)
+        grown.cache_properties(by_id=self.by_id.extended(grown.turns), path=self.path)
         return grown
 
-    def having(self, **values: Any) -> "Session":
+    def with_values(self, **values: Any) -> "Session":
         """This session with other values; what is known of its turns and its path stays known."""
         new = replace(self, **values)
         known: dict[str, Any] = {"by_id": self.by_id} if new.turns is self.turns else {}
         if "path" in self.__dict__ and known and new.head == self.head:
             known["path"] = self.path
-        new.keep(**known)
+        new.cache_properties(**known)
         return new
 
-    def keep(self, **known: Any) -> None:
+    def cache_properties(self, **known: Any) -> None:
         """What is known of this value already need not be found out when it is asked for."""
         self.__dict__.update(known)
 
-    def grows(self, branch: str, turn: Turn) -> bool:
+    def belongs_to_branch(self, branch: str, turn: Turn) -> bool:
         """Whether a turn belongs to a branch: it is at its end, or corrects or retries one of its turns."""
         end = self.branches[branch]
         if end == turn.parent:
@@ -211,8 +212,8 @@ class Session:
         else:
             path = self.path_to(head)
             steps = {turn.parent: turn.id for turn in path}
-        moved = self.having(head=head, visited={**self.visited, **steps})
-        moved.keep(path=path)
+        moved = self.with_values(head=head, visited={**self.visited, **steps})
+        moved.cache_properties(path=path)
         return moved
 
     def undo(self, turns: int = 1) -> "Session":
@@ -221,9 +222,9 @@ class Session:
             raise MtchatError("nothing to undo: the program has no turns yet; type an instruction to begin")
         if not 1 <= turns <= len(self.path):
             raise MtchatError(
-                f"cannot undo {turns}: the program has {count(len(self.path))}; /undo undoes one"
+                f"cannot undo {turns}: the program has {count_turns(len(self.path))}; /undo undoes one"
             )
-        return self.having(head=self.path[-turns].parent)
+        return self.with_values(head=self.path[-turns].parent)
 
     def redo(self, turns: int = 1) -> "Session":
         """This session with its head this many turns later; MtchatError if it was never there."""
@@ -235,47 +236,53 @@ class Session:
                 raise MtchatError(
                     "nothing to redo: no turn comes after this one; /redo restores what /undo removed"
                 )
-            moved = moved.having(head=moved.visited[moved.head])
+            moved = moved.with_values(head=moved.visited[moved.head])
         return moved
 
-    def mark(self, turn: str) -> TurnOptions:
+    def options_of(self, turn: str) -> TurnOptions:
         """What the user decided about a turn."""
-        return self.marks.get(turn, TurnOptions())
+        return self.turn_options.get(turn, TurnOptions())
 
-    def with_mark(self, turn: str, mark: TurnOptions) -> "Session":
+    def with_options(self, turn: str, options: TurnOptions) -> "Session":
         self.get(turn)
-        marks = {each: known for each, known in self.marks.items() if each != turn}
-        return self.having(marks=marks if mark == TurnOptions() else {**marks, turn: mark})
+        others = {each: known for each, known in self.turn_options.items() if each != turn}
+        return self.with_values(
+            turn_options=others if options == TurnOptions() else {**others, turn: options}
+        )
 
-    def inherit(self, turn: str) -> "Session":
+    def inherit_options(self, turn: str) -> "Session":
         """This session, whose last turn takes over what the user decided about the one it replaces."""
-        return self.with_mark(self.head, self.marks[turn]) if turn in self.marks and self.path else self
+        return (
+            self.with_options(self.head, self.turn_options[turn])
+            if turn in self.turn_options and self.path
+            else self
+        )
 
-    def beside(self, made: "Session") -> "Session":
+    def with_alternatives(self, made: "Session") -> "Session":
         """This session with the turns of a later one beside its live path, which stays as it is."""
-        return self.having(turns=made.turns, outcomes=made.outcomes, marks=made.marks)
+        return self.with_values(turns=made.turns, outcomes=made.outcomes, turn_options=made.turn_options)
 
     def name_branch(self, name: str) -> "Session":
         """This session with a name for the live branch, which grows with it from now on."""
-        return self.having(branches={**self.branches, name: self.head}, branch=name)
+        return self.with_values(branches={**self.branches, name: self.head}, branch=name)
 
     def go_to_branch(self, name: str) -> "Session":
         if name not in self.branches:
             raise MtchatError(f"no branch {name!r}; /tree shows them, /branch {name} creates one here")
         return replace(self.move(self.branches[name]), branch=name)
 
-    def speak(self, language: Language) -> "Session":
+    def with_language(self, language: Language) -> "Session":
         """This session in a language; UsageError if it has code in another one."""
         if language != self.language and (self.turns or self.preamble.strip()):
             raise UsageError(
                 f"this session is written in {self.language.title}, and that cannot change; "
                 f"mtchat --language {language.name} begins a new one in {language.title}"
             )
-        return self.having(language=language)
+        return self.with_values(language=language)
 
     def with_outcome(self, outcome: Outcome) -> "Session":
         """This session with the outcome of its live program."""
-        return self.having(outcomes={**self.outcomes, self.head: outcome})
+        return self.with_values(outcomes={**self.outcomes, self.head: outcome})
 
 
 def turn_with_code(path: tuple[Turn, ...], number: int) -> int:
@@ -286,5 +293,5 @@ def turn_with_code(path: tuple[Turn, ...], number: int) -> int:
     return next((at for at, each in enumerate(path, start=1) if at > number and each.chunk), number)
 
 
-def count(turns: int) -> str:
+def count_turns(turns: int) -> str:
     return f"{turns} turn{'' if turns == 1 else 's'}"

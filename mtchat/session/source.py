@@ -76,7 +76,7 @@ class SourceText:
     def text(self, start: int, end: int) -> str:
         return self.data[start:end].decode("utf-8", "surrogatepass")
 
-    def changed(self, start: int, end: int, edits: Sequence[Edit]) -> str:
+    def apply_edits(self, start: int, end: int, edits: Sequence[Edit]) -> str:
         """A stretch of the code with its edits made, which are in the order of the text."""
         parts, place = [], start
         for edit in edits:
@@ -107,7 +107,7 @@ def replace_statements(code: str, body: Sequence[ast.stmt], changes: Mapping[int
         if here:
             edits.append(rewrite_line(source, line, here))
         place += len(line)
-    return source.changed(0, len(source.data), edits)
+    return source.apply_edits(0, len(source.data), edits)
 
 
 def keep_statements(code: str, body: Sequence[ast.stmt], kept: Sequence[ast.stmt]) -> str:

@@ -51,18 +51,18 @@ class Turn:
         return self.provenance.of if isinstance(self.provenance, Correction) else ""
 
     @property
-    def shown(self) -> str:
+    def instruction_as_typed(self) -> str:
         """The instruction as the user typed it."""
         return self.typed or self.instruction
 
     @property
-    def wish(self) -> str:
+    def full_instruction(self) -> str:
         """What the model is asked for: the instruction, and the user's answer if it was ambiguous."""
         return f"{self.instruction}\nThat is: {self.meant}" if self.meant else self.instruction
 
     def correction_in(self, instruction: str) -> str:
         """The correction that an instruction adds to what this turn was asked for, on a line of its own."""
-        return instruction.removeprefix(f"{self.wish}\n")
+        return instruction.removeprefix(f"{self.full_instruction}\n")
 
     @cached_property
     def id(self) -> str:

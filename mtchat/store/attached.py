@@ -126,7 +126,7 @@ def recheck_files(
         if not same:
             changed = f"{file.name} has changed since it was attached; programs get the current version"
             notices.append(changed if mine else f"{gone} has changed; attach it again to use it")
-    return session.having(attached=tuple(files)), tuple(notices)
+    return session.with_values(attached=tuple(files)), tuple(notices)
 
 
 def visible_name(file: AttachedFile) -> str:

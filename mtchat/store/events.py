@@ -84,9 +84,9 @@ def changes(before: Session, after: Session, why: str = "") -> list[LogRecord]:
         known = before.outcomes.get(turn_id)
         if known is not outcome and known != outcome:
             events.append({"event": "outcome", "of": turn_id, **outcome_fields(outcome)})
-    for turn_id in {**before.marks, **after.marks}:
-        if before.mark(turn_id) != after.mark(turn_id):
-            events.append({"event": "mark", "of": turn_id, **to_json(after.mark(turn_id))})
+    for turn_id in {**before.turn_options, **after.turn_options}:
+        if before.options_of(turn_id) != after.options_of(turn_id):
+            events.append({"event": "mark", "of": turn_id, **to_json(after.options_of(turn_id))})
     reached = History(before)
     for event in events:
         if event["event"] == "turn":  # the others move nothing
@@ -122,29 +122,29 @@ def apply(history: History, event: LogRecord) -> History:
     match event["event"]:
         case "session":
             preamble = text(event, "preamble")
-            return History(session.having(preamble=preamble, language=language(event)))
+            return History(session.with_values(preamble=preamble, language=language(event)))
         case "preamble":
-            session = session.having(preamble=text(event, "preamble"))
+            session = session.with_values(preamble=text(event, "preamble"))
         case "language":
-            session = session.having(language=language(event))
+            session = session.with_values(language=language(event))
         case "attach":
-            session = session.having(attached=attached(event))
+            session = session.with_values(attached=attached(event))
         case "turn":
             return add(history, event)
         case "outcome":
             turn_id = known(session, history.id(text(event, "of")))
-            session = session.having(outcomes={**session.outcomes, turn_id: outcome_of(event)})
+            session = session.with_values(outcomes={**session.outcomes, turn_id: outcome_of(event)})
         case "mark":
-            session = session.with_mark(
+            session = session.with_options(
                 known(session, history.id(text(event, "of"))), rebuild(TurnOptions, event)
             )
         case "branches":
             found, on = named(history, event.get("named")), text(event, "on")
-            session = session.having(branches=found, branch=on if on in found else "")
+            session = session.with_values(branches=found, branch=on if on in found else "")
         case "head":
             session = session.move(known(session, history.id(text(event, "to"))))
             if "visited" in event:
-                session = session.having(visited=visited(history, event["visited"])).move(session.head)
+                session = session.with_values(visited=visited(history, event["visited"])).move(session.head)
     return replace(history, session=session, edited=False)
 
 
@@ -234,7 +234,7 @@ def reason_of(name: str) -> Reason:
 
 def bounded(outcome: Outcome) -> Outcome:
     """An outcome with at most `KEPT` characters of each stream; the chunks' parts are cut with the whole."""
-    parts = ("".join(outcome.outputs), "".join(outcome.complaints))
+    parts = ("".join(outcome.outputs), "".join(outcome.error_outputs))
     if all(len(stream) <= KEPT for stream in (outcome.stdout, outcome.stderr, outcome.traceback, *parts)):
         return outcome
     return replace(
@@ -243,7 +243,7 @@ def bounded(outcome: Outcome) -> Outcome:
         stderr=outcome.stderr[:KEPT],
         traceback=outcome.traceback[:KEPT],
         outputs=cut(outcome.outputs),
-        complaints=cut(outcome.complaints),
+        error_outputs=cut(outcome.error_outputs),
         truncated=True,
     )
 

@@ -99,7 +99,7 @@ class Log:
                 if self.session is not known or self.name != name:
                     lines = self._missing(session, why)
                 self._append(b"".join(lines))
-                self.session = session.having(name=self.name)
+                self.session = session.with_values(name=self.name)
         except OSError as error:
             raise MtchatError(
                 f"cannot save to {self.path} ({error.strerror}); the session continues in memory. Make room "
@@ -174,7 +174,7 @@ class Log:
 
     def _missing(self, session: Session, why: str) -> list[bytes]:
         """The lines that the file lacks; none for an empty session without a file."""
-        session = session.having(name=self.name)
+        session = session.with_values(name=self.name)
         if self._end:
             return [to_line(event) for event in changes(self.session, session, why)]
         first = Session(session.name, session.preamble, language=session.language)

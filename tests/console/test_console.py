@@ -84,11 +84,16 @@ def test_the_turn_being_mended_stays_live_on_disk_until_the_mended_one_is_better
     heads = []
 
     def watched(
-        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
+        program: Program,
+        limits: Limits,
+        place: Path | None,
+        on_output: Hear,
+        given: RunInputs,
+        look: bool = False,
     ) -> Outcome:
         if (tmp_path / "one.jsonl").exists():
             heads.append(load(tmp_path / "one.jsonl").path[-1].chunk)
-        return run(program, limits, place, hear, given, look)
+        return run(program, limits, place, on_output, given, look)
 
     console = console_in(tmp_path, Spoken("raise ValueError", "z = 3"), runs=watched)
     dispatch(console, "try it")
@@ -135,10 +140,15 @@ def test_a_turn_is_on_disk_before_it_is_run_also_when_it_was_written_by_hand(
     seen = []
 
     def watched(
-        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
+        program: Program,
+        limits: Limits,
+        place: Path | None,
+        on_output: Hear,
+        given: RunInputs,
+        look: bool = False,
     ) -> Outcome:
         seen.append([turn.chunk for turn in load(tmp_path / "one.jsonl").turns])
-        return run(program, limits, place, hear, given, look)
+        return run(program, limits, place, on_output, given, look)
 
     editor = tmp_path / "editor"
     editor.write_text('#!/bin/sh\necho "x = 5" > "$1"\n')

@@ -141,7 +141,7 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
     assert "def grow(x):\n    ..." in asked
     assert "step 2" not in asked
     saved = load(console.log.path)
-    assert [saved.mark(turn.id).context for turn in saved.path] == [FOLDED, FORGOTTEN, "", ""]
+    assert [saved.options_of(turn.id).context for turn in saved.path] == [FOLDED, FORGOTTEN, "", ""]
     assert (saved.path[-1].provenance.context.folded, saved.path[-1].provenance.context.forgotten) == (
         (1,),
         (2,),
@@ -149,7 +149,7 @@ def test_folding_and_forgetting_change_what_is_asked_not_the_program_and_are_on_
     assert "turn 1 is not forgotten" in last(console, "/forget -d 1")
     assert "turn 2 was forgotten; the model now sees all of it" in last(console, "/forget -d 2")
     assert "turn 1 was folded; the model now sees all of it" in last(console, "/unfold 1")
-    assert load(console.log.path).marks == {}
+    assert load(console.log.path).turn_options == {}
 
 
 def test_what_cannot_be_folded_or_is_whole_already_says_so(tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_what_cannot_be_folded_or_is_whole_already_says_so(tmp_path: Path) -> No
     )
     assert "turn 2 is not complete Python, so it cannot be folded" in last(console, "/fold 2")
     assert "the model already sees all of turn 1" in last(console, "/unfold 1")
-    assert console.session.marks == {}
+    assert console.session.turn_options == {}
 
 
 def test_several_turns_are_named_at_once_and_none_or_wrong_ones_are_refused(tmp_path: Path) -> None:
     console = talked(tmp_path, LONG, LONG, "x = 1", LONG)
     dispatch(console, "/fold 1-2, 4")
-    assert [console.session.mark(turn.id).context for turn in console.session.path] == [
+    assert [console.session.options_of(turn.id).context for turn in console.session.path] == [
         FOLDED,
         FOLDED,
         "",
@@ -281,6 +281,6 @@ def test_marks_go_along_to_the_new_program_and_stay_with_the_old_one(tmp_path: P
     console = talked(tmp_path, LONG, "x = 1", more=(LONG + "\nx = 1",))
     dispatch(console, "/fold 1")
     dispatch(console, "/recap new")
-    assert [console.session.mark(turn.id).context for turn in console.session.path] == [FOLDED, ""]
+    assert [console.session.options_of(turn.id).context for turn in console.session.path] == [FOLDED, ""]
     dispatch(console, "/goto before-recap")
-    assert console.session.mark(console.session.path[0].id).context == FOLDED
+    assert console.session.options_of(console.session.path[0].id).context == FOLDED

@@ -77,13 +77,13 @@ def test_files_and_warnings_are_told_once_unless_they_change(tmp_path: Path) -> 
     (tmp_path / "figure-1.png").write_bytes(b"one")
     (tmp_path / "a.csv").write_bytes(b"ab")
     repeats = RepeatFilter()
-    first = ran("", files=(figure, table), complaints=(warned,))
+    first = ran("", files=(figure, table), error_outputs=(warned,))
     assert repeats.remove_known(program(A), first, tmp_path) == first
     repeats.remember(program(A), first, tmp_path)
     (tmp_path / "a.csv").write_bytes(b"cd")
-    second = ran("", "", files=(figure, table), complaints=("", f"said\n{warned}now\n"))
+    second = ran("", "", files=(figure, table), error_outputs=("", f"said\n{warned}now\n"))
     news = repeats.remove_known(program(A, B), second, tmp_path)
-    assert (news.files, news.complaints) == ((table,), ("", "said\nnow\n"))
+    assert (news.files, news.error_outputs) == ((table,), ("", "said\nnow\n"))
     assert repeats.remove_known(program(A), first, tmp_path) == first
     assert repeats.remove_known(program(C, B), second, tmp_path) == second
 
@@ -109,8 +109,8 @@ def test_a_file_is_read_up_to_its_size_only(tmp_path: Path, size: int, read: boo
 
 
 def test_the_screen_shows_what_is_new_of_a_turn_and_what_changed(tmp_path: Path) -> None:
-    first = ran("one\n", complaints=("noise of the first\n",), stderr="noise of the first\n")
-    second = ran("two\n", "", complaints=("noise of the first\n", "of the second\n"))
+    first = ran("one\n", error_outputs=("noise of the first\n",), stderr="noise of the first\n")
+    second = ran("two\n", "", error_outputs=("noise of the first\n", "of the second\n"))
     console, _ = begun(tmp_path, first, second)
     assert "noise of the first" in said(console)
     before = len(said(console))

@@ -94,9 +94,9 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def play(*pieces: str, most: int = 500) -> str:
         out, screen = io.StringIO(), pyte.Screen(COLUMNS, 12)
-        hear = View(out, live=True, color=False).live_output(most)
+        on_output = View(out, live=True, color=False).live_output(most)
         for piece in pieces:
-            hear("stdout", piece)
+            on_output("stdout", piece)
         pyte.Stream(screen).feed(out.getvalue().replace("\n", "\r\n"))
         return "\n".join(line.rstrip() for line in screen.display).rstrip()
 

@@ -140,12 +140,12 @@ def test_a_stream_that_is_closed_stops_the_program_that_runs() -> None:
     running, stopped = threading.Event(), threading.Event()
 
     def endless(
-        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool
+        program: Program, limits: Limits, place: Path | None, on_output: Hear, given: RunInputs, look: bool
     ) -> Outcome:
         running.set()
         try:
             while True:
-                hear("stdout", "tick\n")
+                on_output("stdout", "tick\n")
                 stopped.wait(0.01)
         except KeyboardInterrupt:
             stopped.set()

@@ -27,7 +27,7 @@ PASSES = Score(True, True)
 def session(*chunks: str, check: str = "") -> Session:
     path = tuple(Turn(f"do step {at}", chunk) for at, chunk in enumerate(chunks, start=1))
     made = Session(name="mine").extend(path)
-    return made.with_mark(made.head, TurnOptions((check,))) if check else made
+    return made.with_options(made.head, TurnOptions((check,))) if check else made
 
 
 @pytest.mark.sandbox

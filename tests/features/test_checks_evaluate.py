@@ -62,15 +62,15 @@ def program(*chunks: str) -> Session:
 def claimed(session: Session, **checks: str) -> Session:
     """A session with a check about each of some turns: turn_2="total == 42"."""
     for name, code in checks.items():
-        turn = session.numbered(int(name.removeprefix("turn_"))).id
-        session = session.with_mark(turn, TurnOptions((*session.mark(turn).checks, code)))
+        turn = session.turn_at(int(name.removeprefix("turn_"))).id
+        session = session.with_options(turn, TurnOptions((*session.options_of(turn).checks, code)))
     return session
 
 
 def found(ground: Sandbox, session: Session, seconds: float = 20.0) -> tuple[CheckResult, ...]:
     limits = Limits(seconds=seconds)
     outcome = ground.run(session.program, limits, None)
-    return evaluate_checks(session.program, outcome, lambda part: probed(ground, part, limits)).findings
+    return evaluate_checks(session.program, outcome, lambda part: probed(ground, part, limits)).check_results
 
 
 def probed(ground: Sandbox, part: Program, limits: Limits) -> Outcome:
@@ -79,7 +79,7 @@ def probed(ground: Sandbox, part: Program, limits: Limits) -> Outcome:
 
 def test_a_check_is_looked_at_in_the_state_that_its_turn_left(ground: Sandbox):
     session = claimed(program("x = 1", "x = 2", "x = 3"), turn_2="x == 2", turn_3="x == 2")
-    assert [(each.passed, each.told) for each in found(ground, session)] == [
+    assert [(each.passed, each.sentence) for each in found(ground, session)] == [
         (True, "after turn 2, x must be 2"),
         (False, "after turn 3, x must be 2, but x is 3"),
     ]
@@ -89,7 +89,7 @@ def test_a_check_changes_nothing_of_the_program(ground: Sandbox):
     session = claimed(program("xs = [1, 2]\nprint('made')", "print(xs)"), turn_1="xs.pop() == 2")
     outcome = ground.run(session.program, Limits(), None)
     outcome = evaluate_checks(session.program, outcome, lambda part: probed(ground, part, Limits()))
-    assert outcome.findings == (CheckResult(1, "xs.pop() == 2", True),)
+    assert outcome.check_results == (CheckResult(1, "xs.pop() == 2", True),)
     assert outcome.outputs == ("made\n", "[1, 2]\n")
 
 
@@ -126,13 +126,13 @@ def test_a_check_that_fails_says_what_is_the_case_instead(
 ):
     (finding,) = found(ground, claimed(program(chunk), turn_1=code), 2.0)
     assert finding.passed is (but is None)
-    assert finding.but.startswith(but or "")
-    assert len(finding.but) < 400
+    assert finding.actual.startswith(but or "")
+    assert len(finding.actual) < 400
 
 
 def test_a_turn_that_was_not_reached_is_not_judged(ground: Sandbox):
     session = claimed(program("x = 1", "1 / 0", "x = 2"), turn_1="x == 1", turn_2="x == 1", turn_3="x == 2")
-    assert [(each.passed, each.but) for each in found(ground, session)] == [
+    assert [(each.passed, each.actual) for each in found(ground, session)] == [
         (True, ""),
         (None, "turn 2 fails first"),
         (None, "turn 2 fails first"),
@@ -149,14 +149,14 @@ def test_checks_stay_with_their_turns_through_edits_saving_and_retries(console: 
     dispatch(console, "/check x == 1")
     dispatch(console, "print x")
     dispatch(console, "/edit 1 define x, please define x")
-    assert [each.code for each in console.session.claims] == ["x == 1"]
+    assert [each.code for each in console.session.checks] == ["x == 1"]
     again = load(console.log.path)
-    assert again.claims == console.session.claims
+    assert again.checks == console.session.checks
     assert again.outcome is not None
-    assert again.outcome.findings == (CheckResult(1, "x == 1", True),)
+    assert again.outcome.check_results == (CheckResult(1, "x == 1", True),)
     dispatch(console, "/undo")
     dispatch(console, "/retry")
-    assert [each.code for each in console.session.claims] == ["x == 1"]
+    assert [each.code for each in console.session.checks] == ["x == 1"]
 
 
 def test_every_run_looks_again_and_says_so_in_words(console: Console):
@@ -184,9 +184,9 @@ def test_checks_are_listed_with_numbers_and_removed_by_them(console: Console):
         dispatch(console, "/check -d")
     dispatch(console, "/check -d 2")
     assert "removed: after turn 1, x must be more than 4" in said(console)
-    assert load(console.log.path).claims == console.session.claims
+    assert load(console.log.path).checks == console.session.checks
     assert console.session.outcome is not None
-    assert console.session.outcome.right
+    assert console.session.outcome.succeeded
 
 
 def test_fix_shows_the_model_the_failing_check_and_stops_when_it_holds(tmp_path: Path, ground: Sandbox):
@@ -250,7 +250,7 @@ def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground
     after = retry(generator, claimed(before, turn_1="total == 42"), GREEDY_64)
     assert after.path[-1].chunk == "total = 42"
     assert after.outcome is not None
-    assert after.outcome.right
+    assert after.outcome.succeeded
 
 
 @pytest.mark.parametrize("check", ["check that x is 6", "/check x == 6"])
@@ -322,4 +322,4 @@ def test_a_turn_that_leaves_its_code_to_a_program_written_afresh_keeps_its_check
     session = take(generator, claimed(session, turn_2="y == 2"), "show y", GREEDY_64)
     assert [turn.chunk for turn in session.path] == ["x = 1", "", "x = 1\ny = 2\nprint(y)"]
     assert session.outcome is not None
-    assert session.outcome.findings == (CheckResult(2, "y == 2", True),)
+    assert session.outcome.check_results == (CheckResult(2, "y == 2", True),)

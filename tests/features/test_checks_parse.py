@@ -123,7 +123,7 @@ def test_what_is_no_check_is_an_error_that_says_what_would_be(text: str, problem
 )
 def test_a_check_is_told_in_words(code: str, words: str):
     assert describe_check(code) == words
-    assert CheckResult(2, code, False, "x is 1").told == f"after turn 2, {words}, but x is 1"
+    assert CheckResult(2, code, False, "x is 1").sentence == f"after turn 2, {words}, but x is 1"
 
 
 CURVE = Session().extend((Turn("fit it", "coefficients = [1, 2]"),))

@@ -54,13 +54,13 @@ def grown(*chunks: str) -> Session:
 def marked(session: Session, **contexts: str) -> Session:
     """A session with the context of turns set: `turn_2=FOLDED`."""
     for name, context in contexts.items():
-        turn = session.numbered(int(name.removeprefix("turn_")))
-        session = session.with_mark(turn.id, TurnOptions(("f_a(1) == 1",), context))
+        turn = session.turn_at(int(name.removeprefix("turn_")))
+        session = session.with_options(turn.id, TurnOptions(("f_a(1) == 1",), context))
     return session
 
 
 def contexts(session: Session) -> list[str]:
-    return [session.mark(turn.id).context for turn in session.path]
+    return [session.options_of(turn.id).context for turn in session.path]
 
 
 # What is told

@@ -172,13 +172,13 @@ def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_cod
 
 def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
     first, second = COUNTING.path
-    session = COUNTING.with_mark(first.id, TurnOptions(("count('a') == 1",))).with_mark(
+    session = COUNTING.with_options(first.id, TurnOptions(("count('a') == 1",))).with_options(
         second.id, TurnOptions(context="folded")
     )
     made = take_or_correct(
         scripted_generator("def count(text):\n    return 1"), session, "make it return 1", GREEDY
     )
-    assert [made.mark(turn.id) for turn in made.path] == [
+    assert [made.options_of(turn.id) for turn in made.path] == [
         TurnOptions(("count('a') == 1",)),
         TurnOptions(context="folded"),
     ]

@@ -41,7 +41,12 @@ class Talking(Fake):
 
 
 def truly(
-    program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
+    program: Program,
+    limits: Limits,
+    place: Path | None,
+    on_output: Hear,
+    given: RunInputs,
+    look: bool = False,
 ) -> Outcome:
     """The program, run right here; its variables also where it fails."""
     return run_with_variables(program) if look else run(program)

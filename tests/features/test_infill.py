@@ -54,7 +54,7 @@ def test_a_hole_has_its_sides_and_what_is_to_stand_there(
     code: str, before: str, after: str, hint: str, alone: bool
 ) -> None:
     found = hole(code)
-    assert (found.before, found.after, found.hint, found.alone) == (before, after, hint, alone)
+    assert (found.before, found.after, found.hint, found.is_alone) == (before, after, hint, alone)
 
 
 def test_shifts_and_other_brackets_are_no_holes() -> None:
@@ -284,7 +284,7 @@ def test_code_with_a_hole_is_filled_shown_and_gone_on_from(
     editor(tmp_path, monkeypatch, "m = <<fill: three times n>>")
     dispatch(console, "/code 2")
     assert [turn.chunk for turn in console.session.path] == ["n = 12", "m = n * 3", "print(m)"]
-    assert console.session.numbered(2).status == EDITED
+    assert console.session.turn_at(2).status == EDITED
     assert (
         "- m = <<fill: three times n>>\n+ m = n * 3\nturn 2 now has your code, its holes filled by filler"
     ) in said(console)

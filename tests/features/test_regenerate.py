@@ -55,13 +55,15 @@ def held(*turns: tuple[str, str]) -> Session:
 
 def changed(session: Session, number: int, instruction: str, chunk: str) -> Session:
     """The session up to a turn that has another instruction and other code."""
-    turn = replace(session.numbered(number), instruction=instruction, chunk=chunk)
+    turn = replace(session.turn_at(number), instruction=instruction, chunk=chunk)
     return session.undo(len(session.path) - number + 1).add(turn)
 
 
 def derived(session: Session, made: Session, *replies: str, **how: object) -> Regeneration:
     generator = scripted_generator(*replies)
-    return regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look, **how)
+    return regenerate(
+        session, made, lambda on, turn: take(generator, on, turn.full_instruction, GREEDY), look, **how
+    )
 
 
 NUMBERS = ('Set "n" to 12.', "n = 12")
@@ -176,7 +178,9 @@ def test_a_turn_that_is_made_again_is_asked_for_by_its_instruction_on_the_new_pr
     model = ScriptedModel(["m = n * 2\n"])
     made = changed(session, 1, "set n to 30", "n = 30")
     generator = scripted_generator(complete=model)
-    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look)
+    found = regenerate(
+        session, made, lambda on, turn: take(generator, on, turn.full_instruction, GREEDY), look
+    )
     assert model.contexts == ["# set n to 30\nn = 30\n\n# double it as m\n"]
     assert chunks(found.session) == ["n = 30", "m = n * 2", "print(m)"]
     assert statuses(found.session) == [COMPLETE, COMPLETE, KEPT]
@@ -198,11 +202,11 @@ def test_a_change_goes_on_through_the_turns_that_are_made_again():
 def test_the_old_branch_and_what_was_laid_down_about_turns_stay():
     session = held(NUMBERS, ("double it", "m = 24"), ("print it", "print(m)"))
     for turn in session.path:
-        session = session.with_mark(turn.id, TurnOptions((f"len('{turn.chunk}')",)))
+        session = session.with_options(turn.id, TurnOptions((f"len('{turn.chunk}')",)))
     found = derived(session, changed(session, 1, "set n to 30", "n = 30"), "m = n * 2\n").session
     assert found.path_to(session.head) == session.path
-    assert [found.mark(turn.id) for turn in found.path[1:]] == [
-        session.mark(turn.id) for turn in session.path[1:]
+    assert [found.options_of(turn.id) for turn in found.path[1:]] == [
+        session.options_of(turn.id) for turn in session.path[1:]
     ]
 
 
@@ -254,7 +258,11 @@ def test_an_interrupt_ends_it_and_what_was_made_is_told(reply):
     generator = scripted_generator(reply, on_event=events.append)
     with pytest.raises(KeyboardInterrupt):
         regenerate(
-            session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look, decide=always
+            session,
+            made,
+            lambda on, turn: take(generator, on, turn.full_instruction, GREEDY),
+            look,
+            decide=always,
         )
     told = [event.session.path[-1].status for event in events if isinstance(event, TurnWritten)]
     assert told == ([INTERRUPTED] if reply != CTRL_C else [])
@@ -271,7 +279,7 @@ def test_where_nothing_is_run_the_code_alone_is_judged():
     session = held(NUMBERS, ("double it", "m = n * 2"), ("invert it", "i = 1 / n"), ("again", "k = 12"))
     generator = scripted_generator("k = n\n", run=None)
     made = changed(session, 1, "set n to 0", "n = 0")
-    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY))
+    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.full_instruction, GREEDY))
     assert found.regenerated == (4,)
     assert found.session.outcome is None
 
@@ -316,12 +324,14 @@ def test_whole_programs_and_turns_that_left_them_their_code_are_made_again():
 def test_a_check_that_does_not_hold_any_more_speaks_against_a_turn():
     def looked(program: Program) -> Outcome:
         holds = "n = 12" in program.source
-        return replace(look(program), findings=(CheckResult(2, "m == 24", holds, "m is 60"),))
+        return replace(look(program), check_results=(CheckResult(2, "m == 24", holds, "m is 60"),))
 
     session = held(NUMBERS, ("double it", "m = n * 2"))
     made = changed(session, 1, *THIRTY)
     generator = scripted_generator("m = 24 + n - n\n")
-    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), looked)
+    found = regenerate(
+        session, made, lambda on, turn: take(generator, on, turn.full_instruction, GREEDY), looked
+    )
     assert [step.reason for step in found.steps] == ["its check m == 24 fails"]
 
 
@@ -330,7 +340,7 @@ def test_what_a_user_said_was_meant_is_asked_for_too():
     model = ScriptedModel(["m = n * 2\n"])
     generator = scripted_generator(complete=model)
     made = changed(session, 1, "set n to 30", "n = 30")
-    regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look)
+    regenerate(session, made, lambda on, turn: take(generator, on, turn.full_instruction, GREEDY), look)
     assert model.contexts[-1].endswith("# double it\n# That is: m is 24\n")
 
 
@@ -341,7 +351,9 @@ def test_turns_that_were_made_again_verify():
     for instruction in ("set n", "double it", "print it"):
         session = take(generator, session, instruction, GREEDY)
     made = take(generator, session.undo(3), "set n to 30", GREEDY)
-    found = regenerate(session, made, lambda on, turn: take(generator, on, turn.wish, GREEDY), look)
+    found = regenerate(
+        session, made, lambda on, turn: take(generator, on, turn.full_instruction, GREEDY), look
+    )
     assert found.regenerated == (2,)
     assert list(generator.verify(found.session)) == [None, None]
     assert list(generator.verify(session)) == [None, None, None]

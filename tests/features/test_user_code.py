@@ -98,7 +98,7 @@ def test_words_that_happen_to_parse_are_none(text: str) -> None:
 def test_in_another_language_nothing_is_taken_for_python() -> None:
     from mtchat.session.language import parse_language
 
-    assert not is_code("x = 5", Session().speak(parse_language("javascript")))
+    assert not is_code("x = 5", Session().with_language(parse_language("javascript")))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_what_most_candidates_do_is_taken_however_they_are_written():
     session = one.take("set x")
     assert session.path[-1].chunk in ("x = 2", "x = 1 + 1")
     assert session.outcome is not None
-    assert session.outcome.agreed == pytest.approx(0.5)
+    assert session.outcome.agreement == pytest.approx(0.5)
     assert (one.heard(CandidatesStarted), one.heard(CandidateChosen)) == (1, 1)
 
 
@@ -118,7 +118,7 @@ def test_the_first_try_stays_where_it_is_as_good_and_is_not_told_again():
     assert chunks(session) == ["x = 1"]
     assert one.heard(CandidateChosen) == 0
     assert session.outcome is not None
-    assert session.outcome.agreed == pytest.approx(0.75)
+    assert session.outcome.agreement == pytest.approx(0.75)
 
 
 def test_the_draft_stays_in_the_tree_beside_what_was_chosen():

@@ -552,7 +552,7 @@ def test_a_stop_while_other_words_are_taken_keeps_the_turn_that_works_and_all_th
 def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str) -> None:
     first = Session().extend((Turn("begin", "x = 1"),)).name_branch("main")
     again = first.extend((Turn("print total: 1 or 2", "print(9)"),))
-    marked = again.with_mark(again.head, TurnOptions(("x == 1",)))
+    marked = again.with_options(again.head, TurnOptions(("x == 1",)))
     model = KeyedModel(
         {
             "print total": ["print(1)", "print(2)", "print(2)", "print(1)"],
@@ -561,7 +561,7 @@ def test_an_answer_keeps_the_checks_and_the_branch_of_the_turn(answer: int | str
     )
     one = generator(model, Clarification(lambda instruction, found: answer))
     session = take(one, marked.undo(), "print total: 1 or 2", GREEDY_64, replaces=marked.head)
-    assert session.mark(session.head).checks == ("x == 1",)
+    assert session.options_of(session.head).checks == ("x == 1",)
     assert (session.branch, session.branches) == ("main", {"main": session.head})
 
 

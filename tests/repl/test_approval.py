@@ -40,12 +40,12 @@ class Asked:
         program: Program,
         limits: Limits,
         place: Path | None,
-        hear: Hear,
+        on_output: Hear,
         given: RunInputs,
         look: bool = False,
     ) -> Outcome:
         self.ran.append([chunk.code for chunk in program.chunks])
-        return run(program, limits, place, hear, given, look)
+        return run(program, limits, place, on_output, given, look)
 
     def take(self, *lines: str) -> None:
         for line in lines:

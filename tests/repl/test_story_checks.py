@@ -24,5 +24,5 @@ def test_an_edit_that_breaks_a_check_of_a_later_turn_is_told_in_words(tmp_path: 
         screen.send(CTRL_D)
         assert screen.ended(30) == 0
     session = load(tmp_path / "sessions" / "story.jsonl")
-    assert [(each.turn, each.code) for each in session.claims] == [(2, "total == 42")]
+    assert [(each.turn, each.code) for each in session.checks] == [(2, "total == 42")]
     assert len(session.path) == 2

@@ -47,7 +47,7 @@ def test_a_folded_and_a_forgotten_turn_are_made_again_after_they_are_told_anew(t
         screen.send(CTRL_D)
         assert screen.ended(30) == 0
     session = load(tmp_path / "sessions" / "story.jsonl")
-    assert session.marks == {}
+    assert session.turn_options == {}
     assert [(turn.provenance.context.folded, turn.provenance.context.forgotten) for turn in session.path] == [
         ((), ()),
         ((1,), ()),

@@ -698,8 +698,8 @@ def test_the_limits_of_a_programs_own_control_groups_are_found(tmp_path: Path) -
     """Of version 2, in one folder for all kinds, and of version 1, in one for each."""
     groups = tmp_path / "cgroup"
     groups.write_text("9:name=systemd:/x\n4:memory:/box/1\n1:cpu,cpuacct:/\n0::/user.slice/a:b\n")
-    found = set(landlock.own_controls(groups))
+    found = set(landlock.own_cgroup_files(groups))
     assert {"user.slice/a:b/memory.max", "user.slice/a:b/cpu.max"} <= found
     assert "memory/box/1/memory.limit_in_bytes" in found
     assert not any(path.startswith(("x/", "cpu/")) for path in found)
-    assert set(landlock.own_controls(tmp_path / "none")) == set()
+    assert set(landlock.own_cgroup_files(tmp_path / "none")) == set()

@@ -162,20 +162,20 @@ def test_a_model_that_was_not_trained_on_a_language_is_told_by_its_name(
 
 
 def test_a_session_has_its_language_from_the_first_turn_on():
-    session = Session().speak(JS)
+    session = Session().with_language(JS)
     assert session.language == JS
     grown = session.add(Turn("define add", ADD))
-    assert grown.speak(JS) == grown
+    assert grown.with_language(JS) == grown
     with pytest.raises(
         UsageError, match=r"written in JavaScript.*mtchat --language go begins a new one in Go"
     ):
-        grown.undo().speak(GO)
+        grown.undo().with_language(GO)
     with pytest.raises(UsageError):
-        Session(preamble="x = 1\n").speak(GO)
+        Session(preamble="x = 1\n").with_language(GO)
 
 
 def test_the_language_is_kept_in_the_sessions_file_and_one_without_it_is_in_python(tmp_path: Path):
-    session = Session().speak(JS).add(Turn("define add", ADD))
+    session = Session().with_language(JS).add(Turn("define add", ADD))
     with Log.open(tmp_path / "js.jsonl") as log:
         log.write(Session(language=GO))
         assert not log.path.exists()

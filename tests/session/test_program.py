@@ -32,13 +32,13 @@ def test_the_source_is_the_chunks_with_one_blank_line_between(chunks, preamble, 
 
 
 def test_a_turn_without_code_keeps_its_number():
-    assert assemble(path("x = 1", "", "y = 2")).places == (Location(1, 1), None, Location(3, 1))
+    assert assemble(path("x = 1", "", "y = 2")).locations == (Location(1, 1), None, Location(3, 1))
 
 
 def test_the_preamble_is_turn_zero():
     program = assemble(path("x = 1"), "import math")
     assert program.chunks == (Chunk(PREAMBLE, "import math"), Chunk(1, "x = 1"))
-    assert program.places[0] == Location(0, 1)
+    assert program.locations[0] == Location(0, 1)
 
 
 @given(chunks=st.lists(CODE, max_size=5), preamble=CODE)
@@ -46,8 +46,8 @@ def test_each_line_of_the_source_is_the_line_of_the_turn_that_the_map_names(chun
     program = assemble(path(*chunks), preamble)
     lines = program.source.split("\n")[:-1]
     codes = {chunk.turn: chunk.code.split("\n") for chunk in program.chunks}
-    assert len(lines) == len(program.places)
-    for line, place in zip(lines, program.places, strict=True):
+    assert len(lines) == len(program.locations)
+    for line, place in zip(lines, program.locations, strict=True):
         assert line == ("" if place is None else codes[place.turn][place.line - 1])
 
 

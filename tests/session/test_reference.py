@@ -108,7 +108,7 @@ def test_a_long_text_is_cut_in_the_middle_with_a_mark():
 
 
 def test_an_error_can_be_a_check_that_fails():
-    broken = replace(RAN, findings=(CheckResult(1, "x == 2", False, "x is 1"),))
+    broken = replace(RAN, check_results=(CheckResult(1, "x == 2", False, "x is 1"),))
     assert (
         resolve_references("{err}", BARE.with_outcome(broken)).text == "after turn 1, x must be 2, but x is 1"
     )
@@ -141,7 +141,7 @@ def test_the_context_and_an_edit_resolve_references_too(tmp_path: Path):
     assert "do x = 1 again" in said(console)
     dispatch(console, "/edit 1 write {code 1} with another name")
     assert console.session.path[0].instruction == "write x = 1 with another name"
-    assert console.session.path[0].shown == "write {code 1} with another name"
+    assert console.session.path[0].instruction_as_typed == "write {code 1} with another name"
 
 
 def test_a_reference_to_nothing_asks_the_model_nothing(tmp_path: Path):

@@ -72,20 +72,20 @@ def test_a_turn_ran_where_a_program_came_through_it_also_with_later_turns(
     outcome: Outcome, ran: list[bool | None]
 ):
     session = grown("a", "b", "c").with_outcome(outcome)
-    assert [session.ran(turn.id) for turn in session.path] == ran
+    assert [session.turn_succeeded(turn.id) for turn in session.path] == ran
 
 
 def test_a_turn_whose_code_a_later_one_has_ran_where_that_one_did():
     kept = Turn("do a", "", status=KEPT)
     session = Session().extend((kept, Turn("do b", "ab"), Turn("do c", "c")))
     ran = session.with_outcome(failing(2))
-    assert [ran.ran(turn.id) for turn in ran.path] == [False, False, False]
-    assert session.with_outcome(failing(3)).ran(session.path[0].id) is True
+    assert [ran.turn_succeeded(turn.id) for turn in ran.path] == [False, False, False]
+    assert session.with_outcome(failing(3)).turn_succeeded(session.path[0].id) is True
 
 
 def test_what_a_turn_did_last_at_the_end_of_a_program_goes_before_all_else():
     session = grown("a").with_outcome(failing(1)).extend((Turn("do b", "b"),)).with_outcome(Outcome())
-    assert session.ran(session.path[0].id) is False
+    assert session.turn_succeeded(session.path[0].id) is False
 
 
 def test_undo_then_redo_is_where_it_was():
@@ -125,11 +125,11 @@ def test_a_branch_keeps_the_other_one_and_redo_follows_the_last_visited():
 
 def test_numbered_counts_the_live_path_from_one():
     session = grown("a", "b")
-    assert session.numbered(1).chunk == "a"
+    assert session.turn_at(1).chunk == "a"
     with pytest.raises(MtchatError, match="no turn 3; the program has 2 turns"):
-        session.numbered(3)
+        session.turn_at(3)
     with pytest.raises(MtchatError, match=r"no turn 0; the program has 1 turn, and"):
-        session.undo().numbered(0)
+        session.undo().turn_at(0)
 
 
 def test_an_outcome_belongs_to_the_program_that_gave_it():
@@ -237,17 +237,17 @@ def test_an_unknown_branch_is_refused_with_a_way_on():
 
 def test_a_turn_takes_over_the_marks_of_the_one_it_replaces():
     session = grown("a")
-    marked = session.with_mark(session.head, TurnOptions(("x == 1",)))
-    replaced = marked.undo().extend((Turn("do b", "b"),)).inherit(session.head)
-    assert replaced.mark(replaced.head).checks == ("x == 1",)
-    assert replaced.mark(session.head).checks == ("x == 1",)
+    marked = session.with_options(session.head, TurnOptions(("x == 1",)))
+    replaced = marked.undo().extend((Turn("do b", "b"),)).inherit_options(session.head)
+    assert replaced.options_of(replaced.head).checks == ("x == 1",)
+    assert replaced.options_of(session.head).checks == ("x == 1",)
 
 
 def test_what_was_made_in_a_later_session_lies_beside_the_live_path_and_nothing_moves():
     live = Session().add(Turn("a", "x = 1")).name_branch("main")
     made = live.undo().add(Turn("b", "x = 2")).with_outcome(Outcome())
-    made = made.with_mark(made.head, TurnOptions(("x == 2",)))
-    both = live.beside(made)
+    made = made.with_options(made.head, TurnOptions(("x == 2",)))
+    both = live.with_alternatives(made)
     assert (both.head, both.visited, both.branches, both.branch) == (
         live.head,
         live.visited,
@@ -256,7 +256,7 @@ def test_what_was_made_in_a_later_session_lies_beside_the_live_path_and_nothing_
     )
     assert both.turns == made.turns
     assert both.outcomes == made.outcomes
-    assert both.mark(made.head) == TurnOptions(("x == 2",))
+    assert both.options_of(made.head) == TurnOptions(("x == 2",))
 
 
 def test_sessions_that_grow_out_of_each_other_know_their_own_turns_alone():

@@ -121,7 +121,8 @@ def test_a_view_says_nothing_raw_whatever_an_outcome_holds() -> None:
     screen = Screen()
     outcome = Outcome(
         HOSTILE, 1, error=HOSTILE, stdout=HOSTILE, stderr=HOSTILE, outputs=(HOSTILE,), note=HOSTILE,
-        files=(File(HOSTILE, 1),), skipped=(HOSTILE,), findings=(CheckResult(1, HOSTILE, False, HOSTILE),),
+        files=(File(HOSTILE, 1),), skipped=(HOSTILE,),
+        check_results=(CheckResult(1, HOSTILE, False, HOSTILE),),
     )  # fmt: skip
     view = View(screen, live=True, color=True)
     view.outcome(outcome, HOSTILE, HOSTILE)

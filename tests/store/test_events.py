@@ -89,7 +89,7 @@ def histories(draw: st.DrawFn) -> list[Session]:
             case "preamble":
                 session = replace(session, preamble=draw(ANY_TEXT))
             case "mark" if session.path:
-                session = session.with_mark(session.head, draw(MARK))
+                session = session.with_options(session.head, draw(MARK))
             case "branch":
                 session = session.name_branch(draw(ANY_TEXT))
             case "attach":

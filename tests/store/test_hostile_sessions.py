@@ -65,9 +65,9 @@ def story() -> Session:
         files=(File("a.txt", 5), File("b/c.png", 7)),
         skipped=("'l': a link",),
         variables=(Variable("x", "int", "", "1"),),
-        findings=(CheckResult(1, "x == 1"),),
+        check_results=(CheckResult(1, "x == 1"),),
     )
-    session = session.with_outcome(outcome).with_mark(session.head, TurnOptions(("y == 2",), FOLDED))
+    session = session.with_outcome(outcome).with_options(session.head, TurnOptions(("y == 2",), FOLDED))
     return session.name_branch("tried").undo()
 
 

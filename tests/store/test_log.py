@@ -532,7 +532,7 @@ def test_a_list_says_of_every_step_of_a_session_what_the_session_is(path):
         for session, why in story():
             log.write(session, why)
             turns = session.path
-            assert outline(path) == Outline(len(turns), turns[0].shown if turns else "")
+            assert outline(path) == Outline(len(turns), turns[0].instruction_as_typed if turns else "")
             assert outline(path).turns == len(load(path).path)
 
 

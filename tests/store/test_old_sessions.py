@@ -59,7 +59,7 @@ def test_an_old_session_has_every_kind_of_turn_and_reason(name: str) -> None:
     assert any(isinstance(each, Step) and each.files for each in made)
     assert any(isinstance(each, Step) and each.error for each in made)
     assert {each.context.folded for each in made} == {(), (1,)}
-    assert {options.context for options in session.marks.values()} == {FOLDED, FORGOTTEN}
+    assert {options.context for options in session.turn_options.values()} == {FOLDED, FORGOTTEN}
     assert {each.reason for each in session.outcomes.values()} == {Reason.NONE, Reason.SECONDS, Reason.FILE}
     assert [each.subject for each in session.outcomes.values() if each.missing] == ["a.csv"]
 

@@ -104,16 +104,16 @@ def test_the_session_of_corrections_is_one_clean_source() -> None:
 
 def test_the_session_of_checks_keeps_what_must_hold_and_what_was_referred_to() -> None:
     session = recorded("checks")
-    assert session.mark(session.numbered(2).id).checks == ("total == 43",)
+    assert session.options_of(session.turn_at(2).id).checks == ("total == 43",)
     assert session.path[-1].typed == "Print the same as {out 3} with the words The total is before it"
     assert "43" in session.path[-1].instruction
     assert session.outcome is not None
-    assert [finding.passed for finding in session.outcome.findings] == [True]
+    assert [finding.passed for finding in session.outcome.check_results] == [True]
 
 
 def test_the_session_of_a_context_has_a_folded_and_a_forgotten_turn_that_its_last_turns_record() -> None:
     session = recorded("context")
-    assert [session.mark(turn.id).context for turn in session.path] == [FOLDED, FORGOTTEN, WHOLE, WHOLE]
+    assert [session.options_of(turn.id).context for turn in session.path] == [FOLDED, FORGOTTEN, WHOLE, WHOLE]
     assert (session.path[-1].provenance.context.folded, session.path[-1].provenance.context.forgotten) == (
         (1,),
         (2,),

@@ -66,7 +66,7 @@ def handed(
     """A sandbox of run(program, limits, folder, inputs) and look(program, limits, inputs)."""
 
     def resume(
-        program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, tells: bool
+        program: Program, limits: Limits, place: Path | None, on_output: Hear, given: RunInputs, tells: bool
     ) -> Outcome:
         return look(program, limits, given) if tells else run(program, limits, place, given)
 

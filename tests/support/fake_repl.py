@@ -92,7 +92,12 @@ class Fake:
 
 
 def run(
-    program: Program, limits: Limits, place: Path | None, hear: Hear, given: RunInputs, look: bool = False
+    program: Program,
+    limits: Limits,
+    place: Path | None,
+    on_output: Hear,
+    given: RunInputs,
+    look: bool = False,
 ) -> Outcome:
     """Runs nothing: fails at the first `raise`, prints x for each print, and has a variable x."""
     outputs, x = [], "1"
@@ -104,7 +109,7 @@ def run(
         x = "2" if chunk.code == "x = 2" else x
         outputs.append(f"{x}\n" * chunk.code.count("print("))
     text = "".join(outputs)
-    hear("stdout", text)
+    on_output("stdout", text)
     variables = (Variable("x", "int", "", "1"),) if look else ()
     return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1, variables=variables)
 

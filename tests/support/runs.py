@@ -24,7 +24,7 @@ class Runs:
         program: Program,
         limits: Limits,
         place: Path | None,
-        hear: Hear,
+        on_output: Hear,
         given: RunInputs,
         look: bool = False,
     ) -> Outcome:

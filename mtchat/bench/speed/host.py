@@ -112,7 +112,7 @@ def time_conversation(turns: tuple[int, ...]) -> dict[int, float]:
 def pretend(program: Program) -> Outcome:
     """The outcome that a run of the program has."""
     outputs = tuple(f"{chunk.turn}\n" for chunk in program.chunks)
-    return Outcome("none", stdout="".join(outputs), outputs=outputs, complaints=("",) * len(outputs))
+    return Outcome("none", stdout="".join(outputs), outputs=outputs, error_outputs=("",) * len(outputs))
 
 
 def table(found: HostTimes) -> str:

@@ -108,7 +108,8 @@ def do_tree(console: Console, argument: str) -> None:
         end = branch_labels(session, turn.id) + context_label(session, turn) + position_mark(console, turn.id)
         room = shutil.get_terminal_size().columns - 1 - len(begin) - len(end)
         said = one_line(
-            turn.chunk if is_candidate(session, turn) else turn.shown, max(min(room, WIDTH), LEAST)
+            turn.chunk if is_candidate(session, turn) else turn.instruction_as_typed,
+            max(min(room, WIDTH), LEAST),
         )
         console.view.line(begin + said + end, BOLD if turn.id in live else "")
 

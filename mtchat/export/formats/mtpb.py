@@ -44,7 +44,7 @@ def write(session: Session) -> str:
         raise MtchatError("a problem needs turns, but the session has none")
     wanted = gold(session)
     begin = [BEGIN + session.preamble.rstrip()] if session.preamble.strip() else []
-    prompts = [*begin, *(turn.wish for turn in session.path), *filter(None, [wanted.asked])]
+    prompts = [*begin, *(turn.full_instruction for turn in session.path), *filter(None, [wanted.asked])]
     problem = {
         "prompts": [plain(prompt) for prompt in prompts],
         "inputs": [{}],
@@ -52,7 +52,7 @@ def write(session: Session) -> str:
         "max_gen_length": max(LENGTH, *(turn.usage.completion_tokens for turn in session.path)),
         "category": "session",
         "name": session.name or "session",
-        "description": session.path[0].shown.strip().split("\n")[0],
+        "description": session.path[0].instruction_as_typed.strip().split("\n")[0],
         "id": session.name or "session",
     }
     return json.dumps(problem) + "\n"
@@ -74,8 +74,8 @@ def gold(session: Session) -> Gold:
     if said.strip() and last is not None:
         text = said if last.alone else said.split("\n")[-1]
         return Gold(text if is_text(last.value, session) else value(text))
-    if session.claims:
-        return asked_by(session.claims[-1].code)
+    if session.checks:
+        return asked_by(session.checks[-1].code)
     raise MtchatError(
         "a problem is judged by one value that the last turn prints, but it prints "
         f"{'several things at once' if said.strip() else 'nothing'}; make it print one value, "

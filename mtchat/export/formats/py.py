@@ -45,7 +45,7 @@ from mtchat.export.magics import translate_magics
 from mtchat.export.module import HOISTED, moved_strings, one_module
 from mtchat.export.module import unquote as unmoved
 from mtchat.session.names import parse_module
-from mtchat.session.outcome import installs
+from mtchat.session.outcome import package_for
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
 
@@ -82,7 +82,7 @@ def needs(session: Session) -> str:
     module = parse_module(session.program.source)
     found = (each for node in (ast.walk(module) if module else ()) for each in modules(node))
     own = {each.name.split("/")[0].removesuffix(".py") for each in session.attached}
-    packages = sorted({installs(each) for each in found if each not in sys.stdlib_module_names} - own)
+    packages = sorted({package_for(each) for each in found if each not in sys.stdlib_module_names} - own)
     lines = [f"# Packages that it imports: {', '.join(packages)}"] if packages else []
     names = sorted(ascii(each.name)[1:-1] for each in session.attached)
     lines += [f"# Files that it was given: {', '.join(names)}"] if names else []

@@ -31,11 +31,11 @@ def do_check(console: Console, argument: str) -> None:
 def remove_check(console: Console, words: list[str]) -> None:
     if len(words) != 1:
         raise UsageError("/check -d N removes one check; /check lists them with their numbers")
-    chosen, count = parse_number(words[0], "the number of a check"), len(console.session.claims)
+    chosen, count = parse_number(words[0], "the number of a check"), len(console.session.checks)
     if chosen > count:
         raise MtchatError(f"there is no check {chosen}; {describe_count(count)}")
     removed = checking.remove_check(console.chat, chosen)
-    console.view.say(f"removed: {removed.told}")
+    console.view.say(f"removed: {removed.sentence}")
 
 
 def describe_count(count: int) -> str:
@@ -47,8 +47,8 @@ def describe_count(count: int) -> str:
 def list_checks(console: Console) -> None:
     checking.reevaluate(console.chat)
     for place, finding in enumerate(checking.check_results(console.session), start=1):
-        console.view.finding(finding, f"{place}  ")
-    if not console.session.claims:
+        console.view.show_check_result(finding, f"{place}  ")
+    if not console.session.checks:
         console.view.say("no checks yet; add one for the last turn, for example /check total == 42")
 
 
@@ -57,7 +57,7 @@ def keep_check(console: Console, stated: ParsedCheck) -> None:
     if checking.is_kept(console.session, stated):
         console.view.note("this check already exists")
     finding = checking.add_check(console.chat, stated)
-    console.view.finding(finding)
+    console.view.show_check_result(finding)
     if finding.passed is False:
         console.view.note(
             "/fix asks the model to repair it; /check lists the checks, and /check -d N removes one"

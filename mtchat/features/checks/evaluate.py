@@ -39,43 +39,43 @@ def evaluate_checks(program: Program, outcome: Outcome, look: RunProgram) -> Out
 
     Each check works on a copy of the state after its turn, so its side effects are discarded.
     """
-    if not program.claims or never_ended(outcome):
-        return replace(outcome, findings=())
+    if not program.checks or never_ended(outcome):
+        return replace(outcome, check_results=())
     reached = outcome.outputs if outcome.ok else outcome.outputs[:-1]
     done = {chunk.turn for chunk, _ in zip(program.chunks, reached, strict=False)}
     found: list[CheckResult] = []
-    for at, group in groupby(sorted(program.claims, key=lambda each: each.at), key=lambda each: each.at):
-        claims = tuple(group)
+    for at, group in groupby(sorted(program.checks, key=lambda each: each.at), key=lambda each: each.at):
+        checks = tuple(group)
         found += (
-            evaluate_group(program, claims, look)
+            evaluate_group(program, checks, look)
             if at in done
-            else mark_unknown(claims, reason_not_reached(outcome))
+            else mark_unknown(checks, reason_not_reached(outcome))
         )
-    return replace(outcome, findings=tuple(sorted(found, key=lambda each: each.turn)))
+    return replace(outcome, check_results=tuple(sorted(found, key=lambda each: each.turn)))
 
 
 def reason_not_reached(outcome: Outcome) -> str:
     return f"turn {outcome.turn} fails first" if outcome.turn else "the program did not get that far"
 
 
-def mark_unknown(claims: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
-    return tuple(CheckResult(each.turn, each.code, None, why) for each in claims)
+def mark_unknown(checks: Sequence[Check], why: str) -> tuple[CheckResult, ...]:
+    return tuple(CheckResult(each.turn, each.code, None, why) for each in checks)
 
 
-def evaluate_group(program: Program, claims: Sequence[Check], look: RunProgram) -> tuple[CheckResult, ...]:
+def evaluate_group(program: Program, checks: Sequence[Check], look: RunProgram) -> tuple[CheckResult, ...]:
     """The results of the checks of one turn."""
-    at = claims[0].at
+    at = checks[0].at
     before = tuple(chunk for chunk in program.chunks if chunk.turn <= at)
     known = bound_names(Program(before).source)
     try:
-        outcome = look(Program((*before, Chunk(at + 1, probe_code(claims)))))
+        outcome = look(Program((*before, Chunk(at + 1, probe_code(checks)))))
     except SandboxError as error:
-        return mark_unknown(claims, str(error))
+        return mark_unknown(checks, str(error))
     if never_ended(outcome):
-        return mark_unknown(claims, "the check was interrupted")
+        return mark_unknown(checks, "the check was interrupted")
     if len(outcome.outputs) <= len(before):
         return mark_unknown(
-            claims, f"running the program up to that turn again failed: {outcome.error or outcome.limit}"
+            checks, f"running the program up to that turn again failed: {outcome.error or outcome.limit}"
         )
     lines = outcome.outputs[-1].splitlines()
     why = (
@@ -84,12 +84,12 @@ def evaluate_group(program: Program, claims: Sequence[Check], look: RunProgram) 
         else "it ends the program"
     )
     return tuple(
-        read_result(claim, lines[place] if place < len(lines) else "", why, known)
-        for place, claim in enumerate(claims)
+        read_result(check, lines[place] if place < len(lines) else "", why, known)
+        for place, check in enumerate(checks)
     )
 
 
-def read_result(claim: Check, line: str, why: str, known: frozenset[str]) -> CheckResult:
+def read_result(check: Check, line: str, why: str, known: frozenset[str]) -> CheckResult:
     """The result of a check, read from one line of output of the trial run."""
     try:
         reported = json.loads(line)
@@ -100,13 +100,13 @@ def read_result(claim: Check, line: str, why: str, known: frozenset[str]) -> Che
         )
         missing = str(reported["missing"])
     except (ValueError, TypeError, KeyError):
-        return CheckResult(claim.turn, claim.code, False, why)
+        return CheckResult(check.turn, check.code, False, why)
     if passed:
-        return CheckResult(claim.turn, claim.code, True)
+        return CheckResult(check.turn, check.code, True)
     if missing:
         near = get_close_matches(missing, known, n=1)
         error = f"{missing} is not defined" + (f" (did you mean {near[0]}?)" if near else "")
-    return CheckResult(claim.turn, claim.code, False, error or describe_actual(claim.code, values))
+    return CheckResult(check.turn, check.code, False, error or describe_actual(check.code, values))
 
 
 def describe_actual(code: str, values: Sequence[str]) -> str:
@@ -156,9 +156,9 @@ def is_literal(code: str) -> bool:
     return True
 
 
-def probe_code(claims: Sequence[Check]) -> str:
+def probe_code(checks: Sequence[Check]) -> str:
     """A chunk that prints one line of JSON for each check: whether it holds, and the values."""
-    listed = "\n".join(f"__checks__['look']({look_arguments(claim.code)})" for claim in claims)
+    listed = "\n".join(f"__checks__['look']({look_arguments(check.code)})" for check in checks)
     return f"exec({LOOK!r}, __checks__ := {{}})\n{listed}\n"
 
 

@@ -76,7 +76,7 @@ def find_check(instruction: str, session: Session) -> ParsedCheck | None:
     for code in (*from_sentence(wish), *from_comparison(wish)):
         read = names_in(code)
         if read & known and read <= known | set(dir(builtins)):
-            session.numbered(number)
+            session.turn_at(number)
             return ParsedCheck(number, use_equality(code))
     return None
 
@@ -137,7 +137,7 @@ def parse_check(text: str, session: Session) -> ParsedCheck:
         number, wish = int(match["turn"] or number), text[match.end() :].strip()
     elif (match := NUMBERED.fullmatch(text)) and parse_expression(text) is None:
         number, wish = int(match["turn"]), match["rest"].strip()
-    session.numbered(number)
+    session.turn_at(number)
     found = [code for code in candidate_expressions(wish) if not is_constant(code)]
     if not found:
         raise UsageError(explain_problem(wish))

@@ -51,7 +51,7 @@ def do_fold(console: Console, argument: str) -> None:
     K may be several turns, for example /fold 1-3 5. /unfold K shows all of the code again.
     """
     for number in parse_turns(console.session, argument, "fold"):
-        turn = console.session.numbered(number)
+        turn = console.session.turn_at(number)
         if not can_fold(turn):
             why = "is already short" if parses(turn.chunk) else "is not complete Python"
             console.view.note(f"turn {number} {why}, so it cannot be folded; /forget {number} leaves it out")
@@ -70,8 +70,8 @@ def complete_fold(console: Console) -> list[tuple[str, str]]:
 def do_unfold(console: Console, argument: str) -> None:
     """Shows the model all of turn K again, after /fold or /forget."""
     for number in parse_turns(console.session, argument, "unfold"):
-        turn = console.session.numbered(number)
-        mark = console.session.mark(turn.id)
+        turn = console.session.turn_at(number)
+        mark = console.session.options_of(turn.id)
         if mark.context == WHOLE:
             console.view.note(f"the model already sees all of turn {number} (if it fits); /context shows it")
             continue
@@ -103,7 +103,7 @@ def do_forget(console: Console, argument: str) -> None:
 
 def recall_turns(console: Console, argument: str) -> None:
     for number in parse_turns(console.session, argument, "show again"):
-        if console.session.mark(console.session.numbered(number).id).context != FORGOTTEN:
+        if console.session.options_of(console.session.turn_at(number).id).context != FORGOTTEN:
             console.view.note(f"turn {number} is not forgotten")
             continue
         console.chat.keep(set_context(console.session, number, WHOLE), "forget")
@@ -114,7 +114,7 @@ def warn_about_uses(console: Console, number: int) -> None:
     """Says which names the model no longer knows, and where they are used."""
     if uses := describe_users(console.session.path, number):
         console.view.note(f"{uses}, which the model no longer sees")
-    names = tuple(sorted(bound_names(console.session.numbered(number).chunk)))
+    names = tuple(sorted(bound_names(console.session.turn_at(number).chunk)))
     if names:
         console.view.note(
             f"new turns will not know {shorten_names(names)}: describe what they need, or /unfold {number}"

@@ -17,7 +17,7 @@ def turn_number(session: Session, text: str) -> int:
     if not text.strip():
         return len(session.path)
     chosen = parse_number(text, "the number of a turn; /show shows them")
-    session.numbered(chosen)
+    session.turn_at(chosen)
     return chosen
 
 
@@ -38,8 +38,8 @@ def parse_turns(session: Session, argument: str, verb: str) -> tuple[int, ...]:
 
 def set_context(session: Session, number: int, context: str) -> Session:
     """The session where the model sees a turn as `context` says from now on."""
-    turn = session.numbered(number)
-    return session.with_mark(turn.id, replace(session.mark(turn.id), context=context))
+    turn = session.turn_at(number)
+    return session.with_options(turn.id, replace(session.options_of(turn.id), context=context))
 
 
 def turn_choices(session: Session) -> list[tuple[str, str]]:

@@ -47,7 +47,7 @@ def apply_correction(
     if correction.rename is not None:
         return apply_rename(generator, session, correction, correction.rename)
     number, best, made = correction.number, session, session
-    old = session.numbered(number)
+    old = session.turn_at(number)
     asked = sum(each.corrects == old.id for each in session.children(old.parent))
     generator.on_event(CorrectionStarted(number, old.instruction))
     for tries in range(asked, asked + TRIES):
@@ -55,7 +55,7 @@ def apply_correction(
         made = generator.revise(
             beside, number, correction.wish, warmer(sampling, tries) if tries else sampling
         )
-        if made.head == session.head or made.numbered(number).status == INTERRUPTED:
+        if made.head == session.head or made.turn_at(number).status == INTERRUPTED:
             best = session
             break
         generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
@@ -70,7 +70,7 @@ def apply_correction(
     if best is session and made.turns == session.turns:
         return session  # interrupted before anything was written
     if not chunk_changes(session, best):
-        return session.beside(made)
+        return session.with_alternatives(made)
     branches = {**made.branches, made.branch: best.head} if made.branch else made.branches
     return replace(made, head=best.head, visited=best.visited, branches=branches)
 
@@ -98,7 +98,7 @@ def edited_turn(old: Turn, wish: str, code: str) -> Turn:
     """A turn with code changed by rules, beside the turn that it corrects."""
     return replace(
         old,
-        instruction=f"{old.wish}\n{wish}",
+        instruction=f"{old.full_instruction}\n{wish}",
         chunk=code,
         status=EDITED,
         provenance=CorrectionRecord(of=old.id),
@@ -112,9 +112,9 @@ def replace_turn(
 ) -> Session:
     """The session with another turn at a place of its path (from 0), then the rest; reported and run."""
     path = session.path
-    made = session.undo(len(path) - place).add(turn).inherit(path[place].id)
+    made = session.undo(len(path) - place).add(turn).inherit_options(path[place].id)
     for old, new in zip(path[place + 1 :], rest, strict=False):
-        made = carry_over(made, (new,)).inherit(old.id)
+        made = carry_over(made, (new,)).inherit_options(old.id)
     generator.on_event(TurnWritten(made, turn))
     generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
     return generator.execute(made)

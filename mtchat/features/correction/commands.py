@@ -18,7 +18,7 @@ def do_correct(console: Console, argument: str) -> None:
     text = rest.strip() if number else argument.strip()
     if not text:
         raise UsageError("what should change? For example: /correct 2 make it case-insensitive")
-    if number and not console.session.numbered(number).chunk.strip():
+    if number and not console.session.turn_at(number).chunk.strip():
         raise UsageError(f"turn {number} has no code to change yet; /code {number} lets you write it")
     console.correct(target_correction(console.session.path, text, number))
 

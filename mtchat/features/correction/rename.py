@@ -219,7 +219,7 @@ def rename_in_strings(code: str, old: str, new: str, owned: bool) -> str:
         text = re.sub(pattern, lambda match: match[0].replace(old, new), written)
         if text != written:
             edits.append(Edit(start, end, text))
-    made = source.changed(0, len(source.data), sorted(set(edits), key=lambda edit: edit.start))
+    made = source.apply_edits(0, len(source.data), sorted(set(edits), key=lambda edit: edit.start))
     return code if parse_module(made) is None else made
 
 

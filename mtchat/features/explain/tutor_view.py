@@ -10,7 +10,7 @@ from mtchat.features.explain.answers import read_answer
 from mtchat.features.explain.quiz import PRINTS, QuizQuestion, QuizVerdict, TutorLesson
 from mtchat.features.explain.view import StreamedParagraph, can_chat, dry_run
 from mtchat.session.program import Program, assemble
-from mtchat.session.session import count
+from mtchat.session.session import count_turns
 
 MOST_HINTS = 4
 MOST_TURNS = 8  # the latest ones, which questions are about
@@ -172,4 +172,6 @@ def end_lesson(console: Console) -> None:
         console.view.say("no lesson is running; /tutor TEXT starts one")
         return
     score = f": {lesson.right} of {lesson.asked} questions right" if lesson.asked else ""
-    console.view.say(f"the lesson is over{score}. The program keeps its {count(len(console.session.path))}.")
+    console.view.say(
+        f"the lesson is over{score}. The program keeps its {count_turns(len(console.session.path))}."
+    )

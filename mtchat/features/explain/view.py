@@ -45,12 +45,12 @@ class StreamedParagraph:
         """Shows all pieces; after an interrupt what was shown stays."""
         try:
             for piece in pieces:
-                self.hear(piece)
+                self.on_output(piece)
         finally:
             self.end()
         return self.said
 
-    def hear(self, piece: str) -> None:
+    def on_output(self, piece: str) -> None:
         self.said += piece
         *whole, self.pending = (self.pending + piece).split(" ")
         for word in whole:
@@ -85,7 +85,7 @@ class StreamedParagraph:
 
 def explain_turn(console: Console, number: int) -> None:
     """Shows every line of a turn with its explanation below it."""
-    turn = console.session.numbered(number)
+    turn = console.session.turn_at(number)
     console.view.heading(f"{number}› {turn.instruction}")
     if not turn.chunk.strip():
         console.view.say("this turn has no code to explain; /retry asks the model again")
@@ -98,7 +98,7 @@ def explain_turn(console: Console, number: int) -> None:
 
 def explain_line(console: Console, number: int, line: int) -> None:
     """Shows one line of a turn, its explanation and the values that it uses."""
-    lines = source.split_lines(console.session.numbered(number).chunk)
+    lines = source.split_lines(console.session.turn_at(number).chunk)
     if not 1 <= line <= len(lines):
         raise MtchatError(f"turn {number} has no line {line}; its last line is {len(lines)}")
     if not lines[line - 1].strip() or lines[line - 1].lstrip().startswith("#"):
@@ -234,7 +234,7 @@ class TurnExplainer:
         session = console.session
         program = assemble(session.path[:number], session.preamble)
         outcome = dry_run(console, program)
-        turn = session.numbered(number)
+        turn = session.turn_at(number)
         found = code_parts(turn.chunk, program.source)
         return cls(console, number, turn.instruction, turn.chunk, program, found, outcome, can_chat(console))
 

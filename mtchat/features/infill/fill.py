@@ -43,7 +43,7 @@ class HoleInTurn:
 
     @property
     def turn(self) -> Turn:
-        return self.session.numbered(self.number)
+        return self.session.turn_at(self.number)
 
     @property
     def base(self) -> Session:
@@ -62,7 +62,7 @@ class HoleInTurn:
 
 def unfinished_code(session: Session, number: int) -> str:
     """The latest code with a hole for a turn, unless it has been replaced since."""
-    turn = session.numbered(number)
+    turn = session.turn_at(number)
     latest = session.children(turn.parent)[-1]
     return latest.chunk if latest.instruction == turn.instruction and first_hole(latest.chunk) else ""
 
@@ -78,7 +78,7 @@ def fill_holes(generator: TurnGenerator, session: Session, number: int, code: st
         if look is None:
             return whole
         now = execute(carry_over(with_user_code(session, number, whole), session.path[number:]), look)
-        if now.outcome is not None and now.outcome.right:
+        if now.outcome is not None and now.outcome.succeeded:
             return whole
         if furthest is None or progress_of(now) > furthest:
             best, furthest = whole, progress_of(now)
@@ -171,18 +171,22 @@ def text_before(path: Sequence[Turn], place: HoleInTurn, preamble: str) -> str:
     hole = place.hole
     parts = [f"{preamble.strip()}\n\n"] if preamble.strip() else []
     parts += [
-        f"{as_comment(turn.wish, place.sign)}{turn.chunk.rstrip()}\n\n" for turn in path if turn.chunk.strip()
+        f"{as_comment(turn.full_instruction, place.sign)}{turn.chunk.rstrip()}\n\n"
+        for turn in path
+        if turn.chunk.strip()
     ]
     hint = as_comment(hole.hint, place.sign, hole.margin[: len(hole.margin) - len(hole.margin.lstrip())])
-    own = "" if hole.alone else hole.margin
-    return "".join([*parts, as_comment(place.turn.wish, place.sign), hole.above, hint, own])
+    own = "" if hole.is_alone else hole.margin
+    return "".join([*parts, as_comment(place.turn.full_instruction, place.sign), hole.above, hint, own])
 
 
 def text_after(hole: Hole, later: Sequence[Turn], sign: str) -> str:
     """All code after a hole: the rest of its turn and the later turns."""
-    rest = hole.after[len(hole.remainder) :] if hole.alone else hole.after
+    rest = hole.after[len(hole.remainder) :] if hole.is_alone else hole.after
     parts = [
-        f"\n\n{as_comment(turn.wish, sign)}{turn.chunk.rstrip()}" for turn in later if turn.chunk.strip()
+        f"\n\n{as_comment(turn.full_instruction, sign)}{turn.chunk.rstrip()}"
+        for turn in later
+        if turn.chunk.strip()
     ]
     return fill_with_ellipsis(rest.rstrip("\n")) + "".join(parts) + "\n"
 
@@ -196,9 +200,9 @@ def rewrite_with_hole(generator: TurnGenerator, place: HoleInTurn, sampling: Sam
     base, family, guidance, hole = place.base, generator.family, generator.policy.guidance, place.hole
     wanted, spoken = hole.hint or MISSING, place.session.language
     mark = f"{place.sign} TODO: {wanted}"
-    holed = replace(place.turn, chunk=hole.filled(hole.margin + mark if hole.alone else "..."))
+    holed = replace(place.turn, chunk=hole.fill(hole.margin + mark if hole.is_alone else "..."))
     line = f"{hole.margin.strip()}...{hole.remainder.rstrip()}"
-    gap = f"the line `{mark}`" if hole.alone else f"the `...` in the line `{line}`"
+    gap = f"the line `{mark}`" if hole.is_alone else f"the `...` in the line `{line}`"
     wish = (
         f"Code is missing where {gap} is. "
         f"Put {wanted} in its place: real {spoken.title} that does what the step says."

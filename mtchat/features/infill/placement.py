@@ -38,7 +38,7 @@ class HoleEnding:
         found = self.ending.cut(text)
         if found.finished:
             return found
-        if not self.hole.alone:
+        if not self.hole.is_alone:
             return Cut(text, finished=end_of_value(text) < len(text.rstrip()))
         whole = text.split("\n")[:-1]  # the last line may be unfinished
         lines = indent_to(whole, self.hole.margin)
@@ -54,9 +54,9 @@ def place_in_hole(text: str, hole: Hole, suffix: str, language: Language = PYTHO
     reachable. For languages other than Python, brackets must be balanced.
     """
     seen = set()
-    dead = count_unreachable(hole.filled(hole.margin + STAND_IN if hole.alone else STAND_IN))
+    dead = count_unreachable(hole.fill(hole.margin + STAND_IN if hole.is_alone else STAND_IN))
     for piece in candidate_pieces(strip_fence(text).rstrip().split("\n"), hole, suffix):
-        code = hole.filled(piece)
+        code = hole.fill(piece)
         fits = piece.strip() and piece not in seen and parses_with(piece, hole, language)
         if fits and count_unreachable(code) <= dead:
             yield code
@@ -65,7 +65,7 @@ def place_in_hole(text: str, hole: Hole, suffix: str, language: Language = PYTHO
 
 def parses_with(piece: str, hole: Hole, language: Language) -> bool:
     """Whether the code parses with this piece in the hole, as far as that can be known for the language."""
-    return parses(fill_with_ellipsis(hole.filled(piece))) if language.runs else is_balanced(piece, hole)
+    return parses(fill_with_ellipsis(hole.fill(piece))) if language.runs else is_balanced(piece, hole)
 
 
 def is_balanced(piece: str, hole: Hole) -> bool:
@@ -81,7 +81,7 @@ def is_balanced(piece: str, hole: Hole) -> bool:
 
 def candidate_pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[str]:
     """The candidates for the hole, ever shorter, since the completion may be cut off or too long."""
-    if not hole.alone:
+    if not hole.is_alone:
         yield from pieces_within_line("\n".join(lines), hole)
         lines = lines[: start_of_repeat(lines, suffix)]
     else:
@@ -189,7 +189,7 @@ def lines_inside(lines: Sequence[str], hole: Hole) -> Sequence[str]:
 
 def leaves_block(lines: Sequence[str], hole: Hole, language: Language = PYTHON) -> bool:
     """Whether the lines leave the block of the hole after code that parses."""
-    if not hole.alone or not hole.margin:
+    if not hole.is_alone or not hole.margin:
         return False
     inside = lines_inside(lines, hole)
     text = "\n".join(inside)

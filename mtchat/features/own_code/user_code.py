@@ -107,7 +107,7 @@ def with_user_code(session: Session, number: int, code: str, filled: str = "") -
 
     `filled` names the model that filled the holes in the code, if any.
     """
-    old = session.numbered(number)
+    old = session.turn_at(number)
     provenance = Fill(by=filled) if filled else BY_HAND
     turn = replace(old, chunk=code, status=EDITED, provenance=provenance, usage=Usage())
-    return session.undo(len(session.path) - number + 1).add(turn).inherit(old.id)
+    return session.undo(len(session.path) - number + 1).add(turn).inherit_options(old.id)

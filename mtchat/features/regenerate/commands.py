@@ -27,7 +27,7 @@ def do_edit(console: Console, argument: str) -> None:
     if word and not word.isdecimal():
         word, rest = "", [given.rest]
     number = console.turn_number(word)
-    old = console.session.numbered(number).shown
+    old = console.session.turn_at(number).instruction_as_typed
     new = rest[0].strip() if rest else console.edit_line(f"edit {number}› ", old).strip()
     if not new or new == old:
         console.view.note(
@@ -54,7 +54,7 @@ def do_code(console: Console, argument: str) -> None:
     """
     given = parse_flag(argument)
     number = console.turn_number(given.rest)
-    old = console.session.numbered(number).chunk
+    old = console.session.turn_at(number).chunk
     text = (unfinished_code(console.session, number) or old) + "\n"
     new = console.edit_code(text, console.session.language.suffix).rstrip()
     if new == old.rstrip():
@@ -94,7 +94,7 @@ def do_drop(console: Console, argument: str) -> None:
     if not argument.strip():
         raise UsageError("drop which turn? /show lists them; /undo removes the last one")
     number, before = console.turn_number(argument), console.session
-    turn = before.numbered(number)
+    turn = before.turn_at(number)
     console.prepare()
     edit = editing.drop_turn(console.chat, number)
     console.view.say(f"dropped: {step_name(turn)}")

@@ -162,7 +162,7 @@ def missing_behaviour(session: Session) -> set[str]:
 
 def failing_checks(outcome: Outcome | None, number: int) -> set[str]:
     """The checks of a turn that fail."""
-    return {each.code for each in outcome.broken if each.turn == number} if outcome else set()
+    return {each.code for each in outcome.failed_checks if each.turn == number} if outcome else set()
 
 
 def variables_by_name(outcome: Outcome | None) -> Mapping[str, Variable]:

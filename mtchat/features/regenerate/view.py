@@ -130,7 +130,7 @@ def show_step(view: View, step: RegenerationStep) -> None:
     if step.worse:
         view.note(f"keeping turn {step.number} unchanged: the regenerated code was worse")
     elif step.regenerated:
-        view.heading(f"{step.number}› {step.turn.shown}")
+        view.heading(f"{step.number}› {step.turn.instruction_as_typed}")
         view.note(f"regenerated: {step.reason}" if step.reason else "regenerated, although it still fits")
     else:
         view.note(f"turn {step.number} is kept" + (f", although {step.reason}" if step.reason else ""))
@@ -148,7 +148,7 @@ def ask_decision(console: Console, step: RegenerationStep) -> bool:
     if answer is None:
         return usual
     choice = f"[{AGAIN}] or {KEEP}" if usual else f"[{KEEP}] or {AGAIN}"
-    wish = one_line(step.turn.shown, 40)
+    wish = one_line(step.turn.instruction_as_typed, 40)
     label = f"{step.number}› {wish}: {step.reason or 'it still fits'}. {choice}? "
     while (text := answer(label)) is not None:
         word = text.strip().lower()

@@ -103,7 +103,7 @@ class RecapHandler:
 def merge_beside(made: Session, live: Session) -> Session:
     """The new turns of one session in another one, which stays live."""
     visited = {**made.visited, **live.visited}
-    return replace(live.beside(made), visited=visited)
+    return replace(live.with_alternatives(made), visited=visited)
 
 
 def compare_programs(console: Console, made: Session) -> bool:
@@ -225,7 +225,7 @@ def remaining_problem(outcome: Outcome | None) -> str:
         return "the program has not finished a run"
     if failed(outcome):
         return "the program fails"
-    return "a check fails" if outcome.broken else ""
+    return "a check fails" if outcome.failed_checks else ""
 
 
 COMMANDS = (

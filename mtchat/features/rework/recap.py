@@ -30,21 +30,23 @@ def write_recap(generator: "TurnGenerator", session: Session, sampling: Sampling
     root = replace(session, head=ROOT, branch="")
     base = carry_over_without_code(root, tuple(others))
     tries = sum(
-        isinstance(turn.provenance, Rewrite) and turn.instruction == last.wish
+        isinstance(turn.provenance, Rewrite) and turn.instruction == last.full_instruction
         for turn in base.children(base.head)
     )
     sampling = longer_sampling(sampling, len(session.path))
     sampling = warmer(sampling, tries) if tries else sampling
-    request = TurnRequest(base, last.wish, generator.signed(Rewrite(rules=generator.policy.rules), sampling))
+    request = TurnRequest(
+        base, last.full_instruction, generator.signed(Rewrite(rules=generator.policy.rules), sampling)
+    )
     written = generator.write(prompt_that_fits(generator, request), sampling)
     stopped = written.usage.finish == "interrupted"
     provenance = replace(request.provenance, rules=generator.policy.rules and not stopped)
-    chunk = generator.chunk(written.text, base, last.wish, provenance)
+    chunk = generator.chunk(written.text, base, last.full_instruction, provenance)
     if not chunk.strip():
         return session
     status = INTERRUPTED if stopped else COMPLETE
-    turn = Turn(last.wish, chunk, base.head, status, provenance, written.usage)
-    made = base.add(turn).inherit(last.id)
+    turn = Turn(last.full_instruction, chunk, base.head, status, provenance, written.usage)
+    made = base.add(turn).inherit_options(last.id)
     generator.on_event(TurnWritten(made, turn))
     return made
 

@@ -111,7 +111,7 @@ def complete_turn(
     generator: TurnGenerator, session: Session, number: int, sampling: Sampling
 ) -> ReworkResult:
     """Turn `number` completed: continued if it was cut short, else written again as a whole."""
-    turn = session.numbered(number)
+    turn = session.turn_at(number)
     short, open_places = was_cut_short(turn), placeholders(turn.chunk)
     if not short and not open_places:
         raise MtchatError(
@@ -120,7 +120,7 @@ def complete_turn(
     made = ask_again(generator, session, number, "" if short else FINISH, sampling)
     if made is None:
         return ReworkResult(session, number, turn.chunk, "", ("the model wrote nothing",))
-    new = made.numbered(number)
+    new = made.turn_at(number)
     reasons = list(unfinished_reasons(turn, new))
     if reasons:
         return keep_aside(session, made, number, reasons)
@@ -151,16 +151,16 @@ def refactor_turn(
         raise MtchatError(
             "refactored code is used only after a run shows the same behaviour, and programs are not run here"
         )
-    turn, look = session.numbered(number), stop_on_interrupt(generator.dry_run)
+    turn, look = session.turn_at(number), stop_on_interrupt(generator.dry_run)
     before = look(session.program)
     if not before.ok:
         raise MtchatError(f"the program already fails, so there is no behaviour to compare: {before.error}")
     asked = f"{CLEANER} Also: {wish}" if wish else CLEANER
     made = ask_again(generator, session, number, asked, sampling)
-    if made is None or made.numbered(number).status == INTERRUPTED:
-        kept = session if made is None else session.beside(made)
+    if made is None or made.turn_at(number).status == INTERRUPTED:
+        kept = session if made is None else session.with_alternatives(made)
         return ReworkResult(kept, number, turn.chunk, "", ("it was interrupted",))
-    new = made.numbered(number).chunk
+    new = made.turn_at(number).chunk
     if new.strip() == turn.chunk.strip():
         return keep_aside(session, made, number, ["the model wrote the same code again"])
     after = look(made.program)
@@ -184,7 +184,7 @@ def ask_again(
 
     Asking the same thing again raises the temperature.
     """
-    turn, base = session.numbered(number), session.undo(len(session.path) - number + 1)
+    turn, base = session.turn_at(number), session.undo(len(session.path) - number + 1)
     error = "" if asked else error_report(base.outcome)
     provenance = Rework(of=turn.id, wish=asked, error=error)
     others = [each.provenance for each in session.children(turn.parent)]
@@ -197,8 +197,8 @@ def ask_again(
 
 def keep_aside(session: Session, made: Session, number: int, reasons: Sequence[str]) -> ReworkResult:
     """The unchanged session, with the new code kept as a branch beside it."""
-    kept = session.beside(made)
-    old, new = session.numbered(number).chunk, made.numbered(number).chunk
+    kept = session.with_alternatives(made)
+    old, new = session.turn_at(number).chunk, made.turn_at(number).chunk
     return ReworkResult(kept, number, old, new, tuple(reasons))
 
 
@@ -227,7 +227,7 @@ def values_by_name(variables: Sequence[Variable]) -> dict[str, tuple[str, ...]]:
 
 def unused_loop_names(session: Session, number: int) -> frozenset[str]:
     """Loop variables of a turn that nothing else uses."""
-    module = parse_module(session.numbered(number).chunk)
+    module = parse_module(session.turn_at(number).chunk)
     nodes = list(ast.walk(module)) if module else []
     stored = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     loops = [

@@ -214,7 +214,7 @@ class ResumedRun(RunMonitor):
             raise
         snapshot = self.sandbox.accept_snapshot(key, ours)
         snapshot.outputs = self.join_output(self.snapshot.outputs, self.out)
-        snapshot.complaints = self.join_output(self.snapshot.complaints, self.err)
+        snapshot.error_outputs = self.join_output(self.snapshot.error_outputs, self.err)
         snapshot.printed = (self.out.taken, self.err.taken)
         snapshot.files, snapshot.tree, snapshot.seconds = files, tree, seconds
         self.new_snapshots.append(snapshot)
@@ -271,15 +271,15 @@ class ResumedRun(RunMonitor):
         seconds = self.follow()
         if not self.report:
             self.sandbox.lost = True
-        complaints = self.join_output(self.snapshot.complaints, self.err)
+        error_outputs = self.join_output(self.snapshot.error_outputs, self.err)
         result = RunResult(
             started=self.started,
             limit=self.limit,
             seconds=seconds,
             memory_mib=self.peak_mib,
             stdout=merge_last(self.join_output(self.snapshot.outputs, self.out), len(self.plan.key)),
-            stderr="".join(complaints),
-            complaints=merge_last(complaints, len(self.plan.key)),
+            stderr="".join(error_outputs),
+            error_outputs=merge_last(error_outputs, len(self.plan.key)),
             truncated=self.out.full or self.err.full,
             shared=os.pread(self.shared, SHARED_BYTES, 0),
             work=self.sandbox.folders[0],

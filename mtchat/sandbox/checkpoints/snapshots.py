@@ -31,10 +31,10 @@ Key = tuple[ChunkPiece, ...]
 class Snapshot:
     """A process that holds the memory of a program after the prefix `key`, seen from the host.
 
-    `pid` is its process ID here, `inner_pid` the one in the sandbox; `link` is its socket, `pidfd` its pidfd.
-    `outputs` is the stdout of each chunk so far (the last may be partial), `complaints` the stderr; `printed`
-    counts the bytes of both streams; `seconds` is the time since the previous snapshot; `files` numbers the
-    copy of its folders, `tree` is their fingerprint; `mib` is its memory, shared pages included.
+    `pid` is its process ID here, `inner_pid` the one in the sandbox; `link` is its socket.
+    `outputs` is the stdout of each chunk so far (the last may be partial), `error_outputs` the stderr;
+    `printed` counts the bytes of both streams; `seconds` is the time since the previous snapshot; `files`
+    numbers the copy of its folders, `tree` is their fingerprint; `mib` is its memory, shared pages included.
     """
 
     key: Key
@@ -43,7 +43,7 @@ class Snapshot:
     link: socket.socket
     pidfd: int
     outputs: tuple[str, ...] = ()
-    complaints: tuple[str, ...] = ()
+    error_outputs: tuple[str, ...] = ()
     printed: tuple[int, int] = (0, 0)
     seconds: float = 0.0
     files: int = 0

@@ -190,7 +190,7 @@ def make_outcome(
         stderr=result.stderr,
         truncated=result.truncated,
         outputs=result.stdout,
-        complaints=result.complaints,
+        error_outputs=result.error_outputs,
         traceback=report.traceback,
         files=tuple(sorted(collected.files, key=natural_order)),
         skipped=collected.skipped,

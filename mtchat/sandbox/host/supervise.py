@@ -48,7 +48,7 @@ class RunResult:
     memory_mib: float = 0.0
     stdout: tuple[str, ...] = ()
     stderr: str = ""
-    complaints: tuple[str, ...] = ()
+    error_outputs: tuple[str, ...] = ()
     truncated: bool = False
     shared: bytes = b""
     work: int | None = None
@@ -260,7 +260,7 @@ class SandboxedRun(RunMonitor):
             memory_mib=self.peak_mib,
             stdout=merge_last(self.out.texts, count),
             stderr="".join(self.err.texts),
-            complaints=merge_last(self.err.texts, count),
+            error_outputs=merge_last(self.err.texts, count),
             truncated=self.out.full or self.err.full,
             work=self.work,
         )

@@ -60,7 +60,7 @@ def repair(
     language: Language = PYTHON,
 ) -> Prompt:
     failing = path[-1]
-    wish = as_comments(failing.wish, f"the code above fails: {error}", language)
+    wish = as_comments(failing.full_instruction, f"the code above fails: {error}", language)
     return Prompt(text=history(path, preamble, language) + wish)
 
 
@@ -74,7 +74,8 @@ def revise(
     """The last turn asked for again, with the wish as a second line: base models take no requests."""
     *before, last = path
     return Prompt(
-        text=history(before, preamble, language) + as_comments(f"{last.wish}\n{wish}", "", language)
+        text=history(before, preamble, language)
+        + as_comments(f"{last.full_instruction}\n{wish}", "", language)
     )
 
 
@@ -108,9 +109,13 @@ def history(path: Sequence[Turn], preamble: str, language: Language = PYTHON) ->
     parts = [preamble.rstrip("\n") + "\n\n"] if preamble.strip() else []
     for turn in path:
         error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
-        begun = code_begun_by(turn.wish, language)
+        begun = code_begun_by(turn.full_instruction, language)
         inside = bool(begun) and f"{turn.chunk}\n".startswith(begun)
-        said = begun_after_error("", error, language) if inside else as_comments(turn.wish, error, language)
+        said = (
+            begun_after_error("", error, language)
+            if inside
+            else as_comments(turn.full_instruction, error, language)
+        )
         parts.append(f"{said}{turn.chunk}\n\n")
     return "".join(parts)
 

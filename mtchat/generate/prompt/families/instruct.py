@@ -48,7 +48,8 @@ def repair(
 ) -> Prompt:
     wish = (
         f"That code fails:\n\n{error}\n\n"
-        f"Write the code of this step again, corrected so that it runs. The step was: {path[-1].wish}"
+        "Write the code of this step again, corrected so that it runs. "
+        f"The step was: {path[-1].full_instruction}"
     )
     return request(path, preamble, wish, guidance, language)
 
@@ -99,7 +100,7 @@ def history(
     open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
         error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
-        open_steps.append(with_error(turn.wish, error))
+        open_steps.append(with_error(turn.full_instruction, error))
         if not is_emptied(turn):
             messages += [
                 Message("user", "\n".join(open_steps)),
@@ -112,7 +113,7 @@ def history(
 def pending_instructions(path: Sequence[Turn]) -> list[str]:
     """The instructions of the last turns whose code a later turn contains."""
     last = next((at for at in range(len(path), 0, -1) if not is_emptied(path[at - 1])), 0)
-    return [turn.wish for turn in path[last:]]
+    return [turn.full_instruction for turn in path[last:]]
 
 
 def example_messages() -> list[Message]:
