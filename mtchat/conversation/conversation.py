@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from mtchat.conversation import checking, editing, streaming
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.conversation.live import LiveSession, ignore_output
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
@@ -261,7 +261,7 @@ class Conversation(LiveSession):
         return "\n".join(itertools.chain.from_iterable(explained))
 
     def run(
-        self, arguments: Sequence[str] = (), stdin: Path | None = None, on_output: Hear = ignore_output
+        self, arguments: Sequence[str] = (), stdin: Path | None = None, on_output: OnOutput = ignore_output
     ) -> Outcome:
         """Runs the whole program from its first line; recorded if it was given no arguments and no input."""
         self.turn()

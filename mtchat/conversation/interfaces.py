@@ -11,7 +11,7 @@ from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import Limits, Sampling
 
-Hear = Callable[[str, str], None]
+OnOutput = Callable[[str, str], None]
 Label = Callable[[], str]
 Waiting = Callable[[Label, Label], AbstractContextManager[None]]
 
@@ -49,7 +49,13 @@ class Runner(Protocol):
     """Runs programs. The files that a run leaves are copied to a folder, unless that is None."""
 
     def run(
-        self, program: Program, limits: Limits, collect: Path | None, on_output: Hear, inputs: RunInputs, /
+        self,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        on_output: OnOutput,
+        inputs: RunInputs,
+        /,
     ) -> Outcome:
         """A run from the first line; `on_output` gets each piece of output with the name of its stream."""
 
@@ -58,7 +64,7 @@ class Runner(Protocol):
         program: Program,
         limits: Limits,
         collect: Path | None,
-        on_output: Hear,
+        on_output: OnOutput,
         inputs: RunInputs,
         look: bool,
         /,

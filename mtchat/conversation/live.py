@@ -9,8 +9,8 @@ from weakref import finalize
 
 from mtchat.conversation.interfaces import (
     BackgroundModel,
-    Hear,
     Label,
+    OnOutput,
     Questions,
     Runner,
     Waiting,
@@ -295,7 +295,7 @@ class LiveSession(SavedSession):
         self,
         arguments: tuple[str, ...] = (),
         stdin: Path | None = None,
-        on_output: Hear = ignore_output,
+        on_output: OnOutput = ignore_output,
         terminal: Path | None = None,
     ) -> Outcome:
         """The live program from its first line, its output heard as it comes.

@@ -13,7 +13,7 @@ from mtchat.console.captions import one_line
 from mtchat.console.console import Console, Leave
 from mtchat.console.text import clip, wrap
 from mtchat.console.view import View
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.errors import ModelError, MtchatError
 from mtchat.repl import toolbar
 from mtchat.repl.app import dispatch, leave
@@ -87,7 +87,7 @@ def test_the_turn_being_mended_stays_live_on_disk_until_the_mended_one_is_better
         program: Program,
         limits: Limits,
         place: Path | None,
-        on_output: Hear,
+        on_output: OnOutput,
         given: RunInputs,
         look: bool = False,
     ) -> Outcome:
@@ -143,7 +143,7 @@ def test_a_turn_is_on_disk_before_it_is_run_also_when_it_was_written_by_hand(
         program: Program,
         limits: Limits,
         place: Path | None,
-        on_output: Hear,
+        on_output: OnOutput,
         given: RunInputs,
         look: bool = False,
     ) -> Outcome:

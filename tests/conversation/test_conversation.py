@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.conversation.conversation import Conversation
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.errors import MtchatError, UsageError
 from mtchat.generate.events import CodeWritten, Event, RunFinished, RunStarted, TurnWritten
 from mtchat.session.outcome import Outcome
@@ -140,7 +140,12 @@ def test_a_stream_that_is_closed_stops_the_program_that_runs() -> None:
     running, stopped = threading.Event(), threading.Event()
 
     def endless(
-        program: Program, limits: Limits, place: Path | None, on_output: Hear, given: RunInputs, look: bool
+        program: Program,
+        limits: Limits,
+        place: Path | None,
+        on_output: OnOutput,
+        given: RunInputs,
+        look: bool,
     ) -> Outcome:
         running.set()
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.console.console import Console
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.errors import MtchatError
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Outcome
@@ -44,7 +44,7 @@ def truly(
     program: Program,
     limits: Limits,
     place: Path | None,
-    on_output: Hear,
+    on_output: OnOutput,
     given: RunInputs,
     look: bool = False,
 ) -> Outcome:

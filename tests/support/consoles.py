@@ -10,7 +10,7 @@ from mtchat.console import slash
 from mtchat.console.console import Console, Host
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt
@@ -66,7 +66,12 @@ def handed(
     """A sandbox of run(program, limits, folder, inputs) and look(program, limits, inputs)."""
 
     def resume(
-        program: Program, limits: Limits, place: Path | None, on_output: Hear, given: RunInputs, tells: bool
+        program: Program,
+        limits: Limits,
+        place: Path | None,
+        on_output: OnOutput,
+        given: RunInputs,
+        tells: bool,
     ) -> Outcome:
         return look(program, limits, given) if tells else run(program, limits, place, given)
 

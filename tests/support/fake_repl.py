@@ -11,7 +11,7 @@ from mtchat.console import slash
 from mtchat.console.console import Console, Host
 from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.repl import app
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Location, Program, RunInputs
@@ -95,7 +95,7 @@ def run(
     program: Program,
     limits: Limits,
     place: Path | None,
-    on_output: Hear,
+    on_output: OnOutput,
     given: RunInputs,
     look: bool = False,
 ) -> Outcome:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mtchat.console.console import Console
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
@@ -24,7 +24,7 @@ class Runs:
         program: Program,
         limits: Limits,
         place: Path | None,
-        on_output: Hear,
+        on_output: OnOutput,
         given: RunInputs,
         look: bool = False,
     ) -> Outcome:

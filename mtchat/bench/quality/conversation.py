@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtchat.bench.quality.suite import Score, ScoredSample, Scoring, Task
-from mtchat.conversation.interfaces import Hear
+from mtchat.conversation.interfaces import OnOutput
 from mtchat.errors import MtchatError
 from mtchat.generate.complete import CompleteMany, CompleteStream
 from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
@@ -59,7 +59,7 @@ class UsageMeter:
         self.prompt_tokens += max((each.prompt_tokens for each in usages.values()), default=0)
         self.written += sum(each.completion_tokens for each in usages.values())
 
-    def on_output(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         match event:
             case CandidatesStarted(count, _):
                 self.tried += count - 1
@@ -90,7 +90,7 @@ class FunctionRunner:
     function: RunProgram
 
     def run(
-        self, program: Program, limits: Limits, collect: Path | None, on_output: Hear, inputs: RunInputs
+        self, program: Program, limits: Limits, collect: Path | None, on_output: OnOutput, inputs: RunInputs
     ) -> Outcome:
         return self.function(program)
 
@@ -99,7 +99,7 @@ class FunctionRunner:
         program: Program,
         limits: Limits,
         collect: Path | None,
-        on_output: Hear,
+        on_output: OnOutput,
         inputs: RunInputs,
         look: bool,
     ) -> Outcome:
@@ -122,7 +122,7 @@ def run_task(
     generator = evaluation.generator(run)
     meter = UsageMeter(generator.complete, generator.candidates)
     several = meter.candidates if generator.candidates else None
-    generator = replace(generator, complete=meter.complete, candidates=several, on_event=meter.on_output)
+    generator = replace(generator, complete=meter.complete, candidates=several, on_event=meter.on_event)
     user = SimulatedUser(evaluation.scoring, task, judge)
     if evaluation.ask:
         generator = replace(generator, asking=user.asking)

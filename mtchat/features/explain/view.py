@@ -45,12 +45,12 @@ class StreamedParagraph:
         """Shows all pieces; after an interrupt what was shown stays."""
         try:
             for piece in pieces:
-                self.on_output(piece)
+                self.on_piece(piece)
         finally:
             self.end()
         return self.said
 
-    def on_output(self, piece: str) -> None:
+    def on_piece(self, piece: str) -> None:
         self.said += piece
         *whole, self.pending = (self.pending + piece).split(" ")
         for word in whole:
