@@ -28,7 +28,7 @@ FORMATS = "mtchat.export.formats"
 
 # the instructions of code that comes without one
 BEGIN = "Begin with this program."
-GO_ON = "Go on with this code."
+GO_ON = "Continue with this code."
 
 # what becomes of things in a file that have no place in a session
 LEFT_OUT = "left out"
