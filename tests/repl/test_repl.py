@@ -360,7 +360,7 @@ def test_a_policy_that_weighs_candidates_shows_the_one_that_it_takes(
     saved = session(tmp_path)
     assert [turn.chunk for turn in saved.path] == ["steady = 2"]
     assert [turn.chunk for turn in saved.children("")] == ["raise ValueError('no')", "steady = 2"]
-    text = say(screen, "/set policy worst", "none of the policies")
+    text = say(screen, "/set policy worst", "is not a policy")
     assert "default" in text
 
 
