@@ -121,10 +121,10 @@ class Verdict:
 def problems(evaluated: Path, most_solutions: int, most_checks: int) -> Iterator[Problem]:
     """The problems in HumanEval's order, with each sample cut by the cut rule."""
     drawn, made = (
-        {asked_for(row["prompt"]): row for row in data.read(file, DRAWN, lambda row: [row])}
+        {asked_for(row["prompt"]): row for row in data.read_problems(file, DRAWN, lambda row: [row])}
         for file in (SOLUTIONS, CHECKS)
     )
-    for given in data.read(evaluated, humaneval.NEEDED, lambda row: [row]):
+    for given in data.read_problems(evaluated, humaneval.NEEDED, lambda row: [row]):
         name = given["entry_point"]
         yield Problem(
             given["task_id"],
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=3600.0, help="start no problem after this many seconds"
     )
-    parser.add_argument("--data", type=Path, default=humaneval.installed(), help="HumanEval.jsonl.gz")
+    parser.add_argument("--data", type=Path, default=humaneval.installed_data(), help="HumanEval.jsonl.gz")
     args = parser.parse_args()
     found = spread(
         list(problems(args.data or Path(humaneval.DATA), args.solutions, args.checks)), args.problems

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtchat.bench.quality.conversation import Evaluation, run_task
+from mtchat.bench.quality.evaluate import Evaluation, run_task
 from mtchat.bench.quality.suite import MULTI, ScoredSample, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.generate.execute import RunProgram

@@ -1,6 +1,6 @@
 """The public names, which `import mtchat` offers; whatever is not here may change without notice."""
 
-from mtchat.console.command import Command
+from mtchat.console.slash import Command
 from mtchat.conversation.conversation import Conversation, TurnResult
 from mtchat.conversation.editing import EditResult
 from mtchat.errors import ExitCode, ModelError, MtchatError, PluginError, SandboxError, UsageError

@@ -38,7 +38,7 @@ SPEED_LIMITS, QUALITY_LIMITS = Limits(seconds=20.0), Limits(seconds=10.0)
 CONCURRENCY = {"cpu": 8, "cuda": 256}
 
 
-def bench(args: argparse.Namespace) -> int:
+def run_bench(args: argparse.Namespace) -> int:
     match args.what:
         case "speed":
             return measure_speed(args)
@@ -79,7 +79,7 @@ def measure_model(args: argparse.Namespace) -> None:
         sizes = QUICK if args.quick else Sizes()
         workload, precision = build_workload(args, sizes, say)
         setup = EngineSetup(OURS, args.model, file, args.precision, thread_count())
-        command = (sys.executable, "-m", "mtchat.bench.speed.worker")
+        command = (sys.executable, "-m", "mtchat.bench.speed.process")
         repeats = args.repeats or MODEL_REPEATS
         found = model.compare(setup, precision, against, workload, sizes, repeats, command, say)
     print(found)
@@ -141,16 +141,16 @@ def measure_sandbox(args: argparse.Namespace) -> bool:
     if not found.ok:
         raise SandboxError(f"the sandbox suite needs a sandbox: {found.reason}; {found.fix}")
     with Worker() as worker:
-        cases = suite.cases(
+        cases = suite.make_cases(
             lambda program: execute.run(program, SPEED_LIMITS),
             lambda program, keep: worker.run(program, SPEED_LIMITS, keep=keep),
         )
-        timings = list(suite.measure(cases, repeats))
+        timings = list(suite.measure_cases(cases, repeats))
     print(
         f"mtchat {__version__}, Python {platform.python_version()}, {platform.machine()}, "
         f"sandbox {found.tier}; medians of {repeats} runs, in milliseconds\n"
     )
-    sys.stdout.write(suite.table(timings))
+    sys.stdout.write(suite.format_table(timings))
     return all(timing.met is not False for timing in timings)
 
 
@@ -158,19 +158,18 @@ def measure_host(args: argparse.Namespace) -> bool:
     """Print a table; whether the target was met."""
     from mtchat.bench.speed import host
 
-    found = host.measure(repeats=args.repeats or host.REPEATS)
+    found = host.measure_host(repeats=args.repeats or host.REPEATS)
     print(
         f"mtchat {__version__}, Python {platform.python_version()}, {platform.machine()}; in milliseconds\n"
     )
-    sys.stdout.write(host.table(found))
+    sys.stdout.write(host.format_table(found))
     return found.met
 
 
 def measure_quality(args: argparse.Namespace) -> None:
     """Run the conversations that the results file lacks, and print its summary."""
     from mtchat.bench.quality import suite as suites
-    from mtchat.bench.quality.conversation import Evaluation, ScoreCache
-    from mtchat.bench.quality.evaluate import evaluate, hash_tasks, select_tasks
+    from mtchat.bench.quality.evaluate import Evaluation, ScoreCache, evaluate, hash_tasks, select_tasks
     from mtchat.bench.quality.report import summary
     from mtchat.bench.quality.run_file import RunFile, RunHeader, read
 
@@ -221,7 +220,7 @@ def measure_quality(args: argparse.Namespace) -> None:
 
 def make_generator(args: argparse.Namespace, batcher: "Batcher", run: "RunProgram") -> "TurnGenerator":
     """What makes the turns of one conversation in memory, whose programs are run by `run`."""
-    from mtchat.bench.quality.conversation import FunctionRunner
+    from mtchat.bench.quality.evaluate import FunctionRunner
     from mtchat.conversation.conversation import Conversation
 
     settings = Settings(policy=args.policy, run=ON if args.run else OFF, seconds=QUALITY_LIMITS.seconds)

@@ -74,9 +74,9 @@ def dispatch(args: argparse.Namespace) -> int:
 
         return run_checks()
     if args.verb == "bench":
-        from mtchat.cli.bench import bench
+        from mtchat.cli.bench import run_bench
 
-        return bench(args)
+        return run_bench(args)
     if args.verb == "replay":
         from mtchat.cli.replay import replay
 

@@ -74,13 +74,13 @@ def run_differences(recorded: Outcome, now: Outcome) -> Iterator[str]:
     if recorded.ok != now.ok or recorded.error != now.error:
         yield f"recorded: {recorded.error or 'ran'}; now: {now.error or 'ran'}"
     if recorded.stdout != now.stdout:
-        yield from diff(recorded.stdout, now.stdout, "recorded output", "output now")
+        yield from diff_lines(recorded.stdout, now.stdout, "recorded output", "output now")
     names = [[file.path for file in outcome.files] for outcome in (recorded, now)]
     if names[0] != names[1]:
         yield f"recorded files: {', '.join(names[0]) or 'none'}; now: {', '.join(names[1]) or 'none'}"
 
 
-def diff(old: str, new: str, old_name: str, new_name: str) -> list[str]:
+def diff_lines(old: str, new: str, old_name: str, new_name: str) -> list[str]:
     return list(difflib.unified_diff(old.splitlines(), new.splitlines(), old_name, new_name, lineterm=""))
 
 
@@ -114,7 +114,7 @@ def verify(session: Session, args: argparse.Namespace) -> int:
             continue
         changed += 1
         view.error(f"turn {difference.number} differs: {difference.turn.instruction}")
-        for line in diff(difference.turn.chunk, difference.again, "recorded", "regenerated"):
+        for line in diff_lines(difference.turn.chunk, difference.again, "recorded", "regenerated"):
             view.line(line)
     view.line(f"{len(mine) - changed} of {len(mine)} turns are the same, byte for byte")
     if len(mine) < len(written):

@@ -132,7 +132,7 @@ def refuse_to_edit(code: str, suffix: str) -> str:
     )
 
 
-def play(
+def run_script(
     script: Script,
     log: Log,
     model: BackgroundModel,
@@ -166,19 +166,19 @@ def play(
         view.note(notice)
     for number, instruction in enumerate(script.instructions, start=1):
         try:
-            going = step(console, script, instruction)
+            going = take_step(console, script, instruction)
         except Leave:
             break
         if not going:
             view.line(f"interrupted; {len(script.instructions) - number} instructions were not sent")
             return ExitCode.INTERRUPTED
-    code = finish(script, console)
+    code = print_result(script, console)
     if not chat.unsaved:
         view.note(f"saved as {short_path(console.log.path)}")
     return ExitCode.FAILED if chat.unsaved else code
 
 
-def step(console: ScriptConsole, script: Script, text: str) -> bool:
+def take_step(console: ScriptConsole, script: Script, text: str) -> bool:
     """One instruction or command, the program repaired where that was asked for; False if it was stopped."""
     chat, view, before = console.chat, console.view, console.session
     if script.edit:
@@ -257,7 +257,7 @@ def repair_if_asked(console: ScriptConsole, script: Script) -> bool:
     return fixed.reason != "interrupted"
 
 
-def finish(script: Script, console: ScriptConsole) -> ExitCode:
+def print_result(script: Script, console: ScriptConsole) -> ExitCode:
     """Prints the program, or what it prints."""
     chat = console.chat
     if not script.run:

@@ -56,7 +56,7 @@ def talk(args: argparse.Namespace) -> int:
     ):
         if not instructions:
             return start_repl(args, attached, log, folder, models, sandbox)
-        from mtchat.cli.scripted import Script, play
+        from mtchat.cli.scripted import Script, run_script
         from mtchat.console.view import View
 
         edit = args.edit or (int(args.code[0]) if code else 0)
@@ -72,7 +72,7 @@ def talk(args: argparse.Namespace) -> int:
             written=bool(code),
         )
         model, view = models.get(args.model), View.of(sys.stderr)
-        return play(
+        return run_script(
             script, log, model, sandbox, view, wiring.owned_files(), make_host(args, models, sandbox), folder
         )
 

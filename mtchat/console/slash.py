@@ -1,21 +1,54 @@
-"""Finds the slash commands, those of other packages too, and does them."""
+"""Slash commands: what one is, how they are found, those of other packages too, and how one is run."""
 
 import difflib
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 
 from mtchat import features, plugins
 from mtchat.console.captions import explain_not_run
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.errors import MtchatError, UsageError
 
+Rows = Iterable[tuple[str, str]]
+
 FOLDER = "mtchat.console.commands"
 GROUP = "mtchat.commands"  # the entry points of other packages
+
+
+@dataclass(frozen=True)
+class Command:
+    """A slash command. The docstring of `do` is its help, and the first line of it says what it is for.
+
+    `usage` shows its arguments, `complete` offers some with what they mean, and where `paths` is in what was
+    typed, names of files are offered ("" for anywhere, None for nowhere). One that is `python_only` needs a
+    program in Python.
+    """
+
+    name: str
+    do: Callable[[Console, str], None]
+    usage: str = ""
+    complete: Callable[[Console], Rows] | None = None
+    paths: str | None = None
+    python_only: bool = False
+
+    @property
+    def help(self) -> str:
+        return inspect.getdoc(self.do) or ""
+
+    @property
+    def meaning(self) -> str:
+        """Its help in one line."""
+        return self.help.split("\n", 1)[0]
+
+    @property
+    def words(self) -> str:
+        """How it is typed."""
+        return f"/{self.name} {self.usage}".rstrip()
 
 
 @cache

@@ -29,7 +29,7 @@ from mtchat.features.own_code.user_code import is_code
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
 from mtchat.repl.completion import SlashCompleter
-from mtchat.repl.input_line import EscapedInput, FixSuggestion, bindings, select
+from mtchat.repl.input_line import EscapedInput, FixSuggestion, make_key_bindings, select_text
 from mtchat.session.text import escape_controls
 from mtchat.version import __version__
 
@@ -60,11 +60,11 @@ def start(console: Console, history: Path | None) -> None:
     console.questions.confirm = make_confirm()
     prompt.app.after_render += lambda _: console.begin()
     greet(console)
-    offer, going = FixSuggestion(), True
+    suggestion, going = FixSuggestion(), True
     with on_interrupt(console.questions.hold_back):
         while going:
             try:
-                going = step(console, prompt, offer)
+                going = read_and_run(console, prompt, suggestion)
             except KeyboardInterrupt:
                 console.view.erase()
     console.chat.close()
@@ -77,7 +77,7 @@ def make_prompt(console: Console, history: Path | None) -> PromptSession[str]:
         auto_suggest=AutoSuggestFromHistory(),
         completer=SlashCompleter(lambda: console),
         input_processors=[EscapedInput()],
-        key_bindings=bindings(),
+        key_bindings=make_key_bindings(),
         bottom_toolbar=lambda: toolbar.text(console, prompt.output.get_size().columns),
         prompt_continuation=lambda width, number, wrapped: " " * width,
         style=STYLE,
@@ -163,10 +163,10 @@ def greet(console: Console) -> None:
         view.say(f"{console.session.name}: {describe_position(console.session)}; /show shows the program")
 
 
-def step(console: Console, prompt: PromptSession[str], offer: FixSuggestion) -> bool:
+def read_and_run(console: Console, prompt: PromptSession[str], suggestion: FixSuggestion) -> bool:
     """One line of input, done; False when the user leaves."""
     try:
-        line = next_line(console, prompt, offer)
+        line = next_line(console, prompt, suggestion)
     except KeyboardInterrupt:
         console.view.note(
             "Ctrl-D or /quit quits; "
@@ -174,12 +174,12 @@ def step(console: Console, prompt: PromptSession[str], offer: FixSuggestion) -> 
         )
         return True
     except EOFError:
-        return leave(console)
+        return leave_session(console)
     try:
         with hide_typing():
             dispatch(console, line)
     except Leave:
-        return leave(console)
+        return leave_session(console)
     except MtchatError as error:
         console.view.error(str(error))
         if os.environ.get(DEBUG):
@@ -192,7 +192,7 @@ def step(console: Console, prompt: PromptSession[str], offer: FixSuggestion) -> 
     return True
 
 
-def next_line(console: Console, prompt: PromptSession[str], offer: FixSuggestion) -> str:
+def next_line(console: Console, prompt: PromptSession[str], suggestion: FixSuggestion) -> str:
     """What was postponed, else what the user types, who may change what was held back."""
     label = f"{len(console.session.path) + 1}› "
     if console.questions.later:
@@ -200,15 +200,15 @@ def next_line(console: Console, prompt: PromptSession[str], offer: FixSuggestion
         prompt.history.append_string(console.questions.later)
         line, console.questions.later = console.questions.later, ""
         return line
-    text, console.questions.unsent = console.questions.unsent or offer.text(console.session), ""
+    text, console.questions.unsent = console.questions.unsent or suggestion.text(console.session), ""
     return prompt.prompt(
-        [("class:prompt", label)], default=text, pre_run=lambda: select(prompt.default_buffer)
+        [("class:prompt", label)], default=text, pre_run=lambda: select_text(prompt.default_buffer)
     )
 
 
-def leave(console: Console) -> bool:
+def leave_session(console: Console) -> bool:
     """Says where the session is; False unless turns would be lost, which is said once."""
-    if console.chat.unsaved and not save_what_is_left(console):
+    if console.chat.unsaved and not save_before_leaving(console):
         if lost := console.chat.unsaved != console.warned:
             console.view.error("turns of this session are not saved; quit again to discard them")
         console.warned = console.chat.unsaved
@@ -219,7 +219,7 @@ def leave(console: Console) -> bool:
     return False
 
 
-def save_what_is_left(console: Console) -> bool:
+def save_before_leaving(console: Console) -> bool:
     """Saves what is not saved yet: in its place, else in a folder of its own among the temporary files."""
     why = console.chat.unsaved
     try:
@@ -252,11 +252,11 @@ def likely_command(text: str) -> str:
     return f"/{text.lower()}" if text.lower() in BARE else ""
 
 
-def instruct(console: Console, text: str) -> None:
+def take_instruction(console: Console, text: str) -> None:
     """What a text without a slash asks for: code, or what the program does, which needs no turn."""
     session = console.session
-    corrects = console.chat.detects_corrections and detect_correction(session.path, text) is not None
-    if is_code(text, session) and not corrects:
+    is_correction = console.chat.detects_corrections and detect_correction(session.path, text) is not None
+    if is_code(text, session) and not is_correction:
         console.view.note("added as your own code, unchanged; /next TEXT treats TEXT as an instruction")
         console.add(text)
         return
@@ -264,7 +264,7 @@ def instruct(console: Console, text: str) -> None:
         slash.do(console, f"drop {number}")
         return
     about = explain_target(text, session) if session.language.runs else None
-    if about is not None or (not corrects and is_question(text)):
+    if about is not None or (not is_correction and is_question(text)):
         answer_question(console, text)
         return
     console.take(text)
@@ -278,13 +278,13 @@ def step_to_drop(text: str) -> str:
 
 def dispatch(console: Console, line: str) -> None:
     """Does what a line says, and then what the user chose in place of a run."""
-    do(console, line)
+    run_line(console, line)
     while command := console.next_command:
         console.next_command = ""
-        do(console, command)
+        run_line(console, command)
 
 
-def do(console: Console, line: str) -> None:
+def run_line(console: Console, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
     text, session = make_encodable(line.strip()), console.session
     if not text:
@@ -306,4 +306,4 @@ def do(console: Console, line: str) -> None:
     elif session.language.runs and (why := explain_unreadable(text, session)):
         raise UsageError(why)
     else:
-        instruct(console, text)
+        take_instruction(console, text)

@@ -30,23 +30,23 @@ class SlashCompleter(Completer):
             return
         name, space, argument = text[1:].partition(" ")
         if not space:
-            yield from matching(((each.name, each.meaning) for each in slash.commands()), name)
+            yield from complete_rows(((each.name, each.meaning) for each in slash.commands()), name)
         elif name in slash.names():
             command = slash.find(name)
             if command.complete is not None and " " not in argument:
-                yield from matching(command.complete(self.console()), argument)
+                yield from complete_rows(command.complete(self.console()), argument)
             if command.paths is not None and command.paths in argument:
-                yield from paths(argument)
+                yield from complete_path(argument)
 
 
-def matching(rows: Choices, start: str) -> Iterable[Completion]:
+def complete_rows(rows: Choices, start: str) -> Iterable[Completion]:
     """The rows that begin with `start`; names with control characters are left out."""
     for text, meaning in rows:
         if text.startswith(start) and text == escape_controls(text):
             yield Completion(text, start_position=-len(start), display_meta=escape_controls(meaning))
 
 
-def paths(argument: str) -> Iterable[Completion]:
+def complete_path(argument: str) -> Iterable[Completion]:
     """Completions of the last word as a path, with a backslash before each space."""
     found = LAST_WORD.search(argument)
     word = re.sub(r"\\(.)", r"\1", found[0]) if found else ""

@@ -19,7 +19,7 @@ from mtchat.session.text import mask_controls
 FIX = "/fix"
 
 
-def bindings() -> KeyBindings:
+def make_key_bindings() -> KeyBindings:
     """Enter sends, Alt-Enter starts a new line, Ctrl-X Ctrl-E opens $EDITOR without sending."""
     keys = KeyBindings()
     here = has_focus(DEFAULT_BUFFER)
@@ -83,7 +83,7 @@ class FixSuggestion:
         return FIX if failure not in ("", known) else ""
 
 
-def select(buffer: Buffer) -> None:
+def select_text(buffer: Buffer) -> None:
     """Selects the suggested text as Shift and the arrow keys do: typing then replaces it."""
     if buffer.text == FIX:
         buffer.selection_state = SelectionState(original_cursor_position=0)

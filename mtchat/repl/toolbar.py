@@ -25,7 +25,7 @@ class ToolbarPart:
 def text(console: Console, width: int) -> StyleAndTextTuples:
     """One line of `width` columns; the tokens are what the last turn used of the model's context."""
     line: StyleAndTextTuples = [("", " ")]
-    for part in fitting(parts(console), width - 1):
+    for part in fit_parts(parts(console), width - 1):
         line += [("", BETWEEN)] if len(line) > 1 else []
         line.append((part.style, part.text))
     return line
@@ -47,7 +47,7 @@ def parts(console: Console) -> list[ToolbarPart]:
     return [replace(part, text=escape_controls(part.text)) for part in found if part.text]
 
 
-def fitting(found: Sequence[ToolbarPart], width: int) -> list[ToolbarPart]:
+def fit_parts(found: Sequence[ToolbarPart], width: int) -> list[ToolbarPart]:
     """The parts that fit, those of the lowest rank first; a part is shown whole or not at all."""
     kept: list[ToolbarPart] = []
     for part in sorted(found, key=lambda part: part.rank):

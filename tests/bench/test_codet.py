@@ -111,7 +111,7 @@ def test_checks_run_on_each_solution_and_do_not_hang() -> None:
 def test_real_samples_are_better_once_they_are_chosen() -> None:
     """Eight problems with 20 samples of CodeGen-16B: the direction of the paper's 29.3 to 36.7."""
     need_sandbox()
-    evaluated = humaneval.installed()
+    evaluated = humaneval.installed_data()
     if not CODET.is_dir():
         pytest.skip(f"no samples of CodeGen-16B in {CODET}")
     if evaluated is None:

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bench.quality.conversation import Evaluation, find_stop, run_task
-from mtchat.bench.quality.evaluate import Runners, evaluate, format_duration
+from mtchat.bench.quality.evaluate import Evaluation, Runners, evaluate, find_stop, format_duration, run_task
 from mtchat.bench.quality.run_file import RunFile, RunHeader, read
 from mtchat.bench.quality.suite import Score, ScoredSample, Task
 from mtchat.bundled_models import cache

@@ -3,18 +3,18 @@
 import sys
 from pathlib import Path
 
-from mtchat.bench.quality.conversation import FunctionRunner
+from mtchat.bench.quality.evaluate import FunctionRunner
 from mtchat.bench.speed import host
 from mtchat.conversation.conversation import Conversation
 
 
 def test_the_times_of_turns_are_told_with_their_ratio() -> None:
-    found = host.measure((1, 3), repeats=1)
+    found = host.measure_host((1, 3), repeats=1)
     assert set(found.milliseconds) == {1, 3}
     assert all(each > 0 for each in found.milliseconds.values())
     assert host.HostTimes({5: 2.0, 200: 2.6}).met
     assert not host.HostTimes({5: 2.0, 200: 2.7}).met
-    assert host.table(host.HostTimes({5: 2.0, 50: 2.2, 200: 2.5})).splitlines()[2:] == [
+    assert host.format_table(host.HostTimes({5: 2.0, 50: 2.2, 200: 2.5})).splitlines()[2:] == [
         "| turn 5 | 2.00 |",
         "| turn 50 | 2.20 |",
         "| turn 200 | 2.50 |",
@@ -33,7 +33,7 @@ def test_a_turn_parses_no_more_code_in_a_long_session(tmp_path: Path) -> None:
     counting = True
     sys.addaudithook(count)
     watch = host.OutsideTimer()
-    runner = FunctionRunner(host.pretend)
+    runner = FunctionRunner(host.pretend_to_run)
     try:
         with Conversation(host.InstantModel(watch), runner, store=tmp_path / "long.jsonl") as chat:
             for number in range(1, 61):

@@ -18,7 +18,7 @@ from mtchat.bench.quality.results import VERDICTS, by_problem, compare, estimate
 from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
 from mtchat.bench.quality.suite import ScoredSample
 from mtchat.cli.arguments import parse
-from mtchat.cli.bench import bench
+from mtchat.cli.bench import run_bench
 from mtchat.errors import MtchatError
 from mtchat.store.values import rebuild
 from tests import CASES
@@ -255,10 +255,10 @@ def test_figures_and_pictures_overwrite_nothing_else(
     args = parse(["bench", "report", str(tmp_path / "run.jsonl"), option, str(target)])
     if said:
         with pytest.raises(MtchatError, match=said):
-            bench(args)
+            run_bench(args)
         assert content is None or target.read_bytes() == content
     else:
-        bench(args)
+        run_bench(args)
         assert target.read_bytes().startswith((b"\x89PNG\r\n\x1a\n", b'[\n {\n  "run": {'))
 
 

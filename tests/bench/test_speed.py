@@ -30,11 +30,11 @@ from mtchat.bench.speed.results import (
     table,
     to_json,
 )
-from mtchat.bench.speed.sandbox import Case, CaseTiming, measure
-from mtchat.bench.speed.sandbox import table as timings_table
+from mtchat.bench.speed.sandbox import Case, CaseTiming, measure_cases
+from mtchat.bench.speed.sandbox import format_table as timings_table
 from mtchat.bench.speed.workload import TURNS, Workload, WorkloadBuilder
 from mtchat.cli import arguments, main
-from mtchat.cli.bench import bench
+from mtchat.cli.bench import run_bench
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.generate.prompt.families import codegen
 from mtchat.sandbox.host import execute
@@ -62,7 +62,7 @@ def test_cases_take_turns_and_the_first_round_does_not_count() -> None:
         time.sleep(slow.pop() if slow else 0.0)
 
     cases = [Case("a", first), Case("b", lambda: order.append("b"), prepare=lambda: order.append("p"))]
-    timings = list(measure(cases, 3))
+    timings = list(measure_cases(cases, 3))
     assert order == ["a", "p", "b"] * 4
     assert [timing.case.name for timing in timings] == ["a", "b"]
     assert timings[0].p90 < 50
@@ -70,7 +70,7 @@ def test_cases_take_turns_and_the_first_round_does_not_count() -> None:
 
 def test_a_target_may_be_above_another_case() -> None:
     cases = [Case("base", lambda: time.sleep(0.01)), Case("more", lambda: time.sleep(0.03), 15.0, "base")]
-    base, more = measure(cases, 3)
+    base, more = measure_cases(cases, 3)
     assert base.met is None
     assert more.above is not None
     assert more.above == pytest.approx(more.median - base.median)
@@ -92,7 +92,7 @@ def test_the_sandbox_suite_measures_every_case(capsys: pytest.CaptureFixture[str
     variant = execute.choose_backend().variant
     if variant is None or not variant.checkpoints:
         pytest.skip("no sandbox that keeps states works here")
-    assert bench(arguments.parse(["bench", "speed", "--suite", "sandbox", "--repeats", "1"])) == 0
+    assert run_bench(arguments.parse(["bench", "speed", "--suite", "sandbox", "--repeats", "1"])) == 0
     said = capsys.readouterr().out
     for what in ("bare", "cold start", "incremental turn", "8 candidates", "a plot"):
         assert what in said
@@ -260,19 +260,19 @@ def workload(*lengths: int) -> Workload:
 def test_the_conversation_is_made_of_the_recorded_turns_until_there_are_enough() -> None:
     made = workload(3, 2)
     assert len(made.steps) == TURNS
-    assert made.steps[0].ask.text == "# do 0.0\n"
-    assert made.steps[0].written.text == "# do 0.0\nx00 = 0"
+    assert made.steps[0].prompt.text == "# do 0.0\n"
+    assert made.steps[0].context.text == "# do 0.0\nx00 = 0"
     for before, after in zip(made.steps, made.steps[1:], strict=False):
-        assert after.ask.text.startswith(before.written.text)
-    assert made.undone.text.startswith(made.steps[-2].written.text)
-    assert not made.undone.text.startswith(made.steps[-1].ask.text)
-    assert made.returned.text.startswith(made.steps[-1].written.text)
-    assert made.branch[0].ask.text.startswith(made.steps[9].written.text)
-    assert not made.branch[0].ask.text.startswith(made.steps[10].ask.text)
-    assert [reply.ask.text.splitlines()[-1] for reply in made.replies] == [
+        assert after.prompt.text.startswith(before.context.text)
+    assert made.undone.text.startswith(made.steps[-2].context.text)
+    assert not made.undone.text.startswith(made.steps[-1].prompt.text)
+    assert made.returned.text.startswith(made.steps[-1].context.text)
+    assert made.branch[0].prompt.text.startswith(made.steps[9].context.text)
+    assert not made.branch[0].prompt.text.startswith(made.steps[10].prompt.text)
+    assert [reply.prompt.text.splitlines()[-1] for reply in made.replies] == [
         *("# do 0.0", "# do 0.1", "# do 0.2", "# do 1.0")
     ]
-    assert made.replies[1].before == made.steps[0].written
+    assert made.replies[1].before == made.steps[0].context
     assert made.replies[3].before == BenchPrompt()
     assert len(made.ids) >= 4000
 
@@ -289,7 +289,7 @@ def engine(**changes: object) -> MeasuredEngine:
         read = len(ask.ids) or len(ask.text)
         return CompletionTiming(read / 100, read, read / 100, count, (count - 1) / 10)
 
-    able: dict[str, object] = {"together": lambda ask, count, number, seed: 1.0 + number}
+    able: dict[str, object] = {"complete_batch": lambda ask, count, number, seed: 1.0 + number}
     able |= {"bandwidth": lambda size: 2e9, "weights": 10**8, "speculates": True}
     return MeasuredEngine(run, **(able | changes))  # type: ignore[arg-type]
 
@@ -303,13 +303,13 @@ def test_a_measure_gives_each_of_its_quantities(each: Measure) -> None:
 
 @pytest.mark.parametrize("each", MEASURES, ids=lambda each: each.name)
 def test_a_measure_gives_nothing_that_an_engine_does_not_have(each: Measure) -> None:
-    poor = engine(together=None, bandwidth=None, speculates=False, reuses=False)
+    poor = engine(complete_batch=None, bandwidth=None, speculates=False, reuses=False)
     values = each.take(poor, workload(), QUICK, 1)
     assert set(values) <= {"prefill", "decode", "decode_1000"}
 
 
 def test_a_context_that_an_engine_does_not_see_is_not_asked_of_it() -> None:
-    seen = engine(context=1000 + QUICK.written)
+    seen = engine(context=1000 + QUICK.decode_tokens)
     taken = [each.take(seen, workload(3, 2), QUICK, 1) for each in MEASURES if each.name.startswith("decode")]
     assert [list(values) for values in taken] == [["decode"], ["decode_1000"], []]
 
@@ -322,7 +322,7 @@ def test_the_measures_say_what_they_mean() -> None:
     assert taken["replies"]["decode_session_plain"] == pytest.approx(10.0)
     assert taken["candidates"] == {"candidates_8": 4.5, "candidates_8_rate": pytest.approx(64 / 9)}
     assert taken["bandwidth"] == {"bandwidth": 2.0, "bandwidth_fraction": pytest.approx(0.5)}
-    assert taken["session"]["ttft_turn_1"] == pytest.approx(len(made.steps[0].ask.text) / 100)
+    assert taken["session"]["ttft_turn_1"] == pytest.approx(len(made.steps[0].prompt.text) / 100)
 
 
 def test_all_quantities_have_names_of_their_own() -> None:
@@ -418,7 +418,7 @@ def test_transformers_reads_with_a_tokenizer_that_pads_with_nothing() -> None:
         EngineSetup("transformers", "tiny", "tiny", "auto", 1), lambda precision: engine
     )
     run = rival.run(BenchPrompt(ids=(5, 6, 7)), 4, False)
-    assert (run.read, run.written, rival.context) == (3, 4, engine.card.context)
+    assert (run.prompt_tokens, run.completion_tokens, rival.context) == (3, 4, engine.card.context)
 
 
 @pytest.mark.parametrize(

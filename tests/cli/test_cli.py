@@ -12,7 +12,7 @@ import pytest
 
 from mtchat.bundled_models import catalogue
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Script, run_script
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, ModelError, SandboxError
 from mtchat.models.loading import LoadingModel
@@ -127,7 +127,7 @@ def test_a_script_that_cannot_be_saved_prints_its_program_and_fails(
     box = handed(lambda program, limits, place, given: Outcome(), nothing, lambda: "")
     with Log.open(folder / "x.jsonl") as log:
         script = Script(["set"], False, False, "", Settings())
-        code = play(script, log, LoadingModel("table", load), box, View(err, live=False, color=False))
+        code = run_script(script, log, LoadingModel("table", load), box, View(err, live=False, color=False))
     assert code == ExitCode.FAILED
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n"
     assert "cannot save to" in err.getvalue()
@@ -138,7 +138,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         raise ModelError("no model at nowhere")
 
     with Log.open(tmp_path / "x.jsonl") as log, pytest.raises(ModelError, match="no model at nowhere"):
-        play(
+        run_script(
             Script(["set"], False, False, "", Settings()),
             log,
             LoadingModel("x", load),
@@ -490,7 +490,7 @@ def test_a_script_with_several_tries_takes_what_most_do_and_asks_nobody(
     view = View(io.StringIO(), live=False, color=False)
     with Log.open(tmp_path / "played.jsonl") as log:
         settings = Settings(policy="plain", n=3, ask="always")
-        assert play(Script(["say"], True, False, "", settings), log, model, REAL, view) == ExitCode.DONE
+        assert run_script(Script(["say"], True, False, "", settings), log, model, REAL, view) == ExitCode.DONE
     assert capsys.readouterr().out == "1\n"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.cli import main
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Script, run_script
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.models.loading import LoadingModel
@@ -68,7 +68,9 @@ def played(
     box = replace(BOX, unavailable_reason=lambda: refusal)
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, False, False, "", Settings(policy="plain"), edit=edit, written=written)
-        code = play(script, log, LoadingModel("pupil", lambda report: model()), box, View(err, False, False))
+        code = run_script(
+            script, log, LoadingModel("pupil", lambda report: model()), box, View(err, False, False)
+        )
     return code, err.getvalue()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Script, run_script
 from mtchat.console import slash
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
@@ -57,7 +57,7 @@ def played(folder: Path, *lines: str, model: Fake | None = None) -> tuple[int, s
     with Log.open(folder / "one.jsonl") as log:
         script = Script(lines, False, False, "", Settings(policy="plain"))
         view = View(err, live=False, color=False)
-        code = play(script, log, model or Fake(), FakeSandbox(), view)
+        code = run_script(script, log, model or Fake(), FakeSandbox(), view)
     return code, err.getvalue()
 
 

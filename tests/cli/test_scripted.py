@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Script, run_script
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.generate.prompt.families import instruct
@@ -45,7 +45,7 @@ def said(folder: Path, *words: str, more: int) -> str:
     settings = Settings(policy="plain", max_tokens=10)
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, False, False, "", settings)
-        assert play(script, log, model, BOX, View(err, live=False, color=False)) == ExitCode.DONE
+        assert run_script(script, log, model, BOX, View(err, live=False, color=False)) == ExitCode.DONE
     return err.getvalue()
 
 

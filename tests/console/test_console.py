@@ -16,7 +16,7 @@ from mtchat.console.view import View
 from mtchat.conversation.interfaces import OnOutput
 from mtchat.errors import ModelError, MtchatError
 from mtchat.repl import toolbar
-from mtchat.repl.app import dispatch, leave
+from mtchat.repl.app import dispatch, leave_session
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt
@@ -412,7 +412,7 @@ def test_a_whole_path_saves_a_session_that_its_own_folder_cannot_take(tmp_path: 
     dispatch(console, "print x")
     assert len(load(tmp_path / "elsewhere" / "mine.jsonl").path) == 2
     assert console.session.name == "mine"
-    assert not leave(console)
+    assert not leave_session(console)
 
 
 @pytest.mark.parametrize("folder", ["/", "{}", "{}/"])
@@ -438,7 +438,7 @@ def test_quit_tells_what_is_not_saved_in_its_place_and_loses_nothing(
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     console = unsaved(tmp_path)
-    assert not leave(console)
+    assert not leave_session(console)
     assert "could not be saved in its own folder: cannot save to" in said(console)
     [copy] = (tmp_path / "temporary").rglob("*.jsonl")
     assert [turn.chunk for turn in load(copy).path] == ["x = 1"]
@@ -450,14 +450,14 @@ def test_quit_leaves_turns_that_can_be_saved_nowhere_only_when_it_is_typed_again
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     console = unsaved(tmp_path)
-    assert leave(console)
+    assert leave_session(console)
     assert "turns of this session are not saved; quit again to discard them" in said(console)
     assert "saved in" not in said(console)
-    assert not leave(console)
+    assert not leave_session(console)
 
 
 def test_what_could_not_be_saved_is_saved_on_leaving_where_that_can_be_done_then(tmp_path: Path) -> None:
     console = unsaved(tmp_path)
     (tmp_path / "a-file").unlink()
-    assert not leave(console)
+    assert not leave_session(console)
     assert [turn.chunk for turn in load(console.log.path).path] == ["x = 1"]

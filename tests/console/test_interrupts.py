@@ -11,7 +11,7 @@ from prompt_toolkit.output import DummyOutput
 
 from mtchat.console.console import Console
 from mtchat.console.terminal import on_interrupt
-from mtchat.repl.app import dispatch, make_prompt, step
+from mtchat.repl.app import dispatch, make_prompt, read_and_run
 from mtchat.repl.input_line import FixSuggestion
 from mtchat.session.outcome import Reason
 from tests.support.consoles import Spoken, console_in, said
@@ -24,7 +24,7 @@ def steps(console: Console, keys: str, offer: FixSuggestion, count: int = 1) -> 
         prompt = make_prompt(console, None)
         pipe.send_text(keys)
         for _ in range(count):
-            assert step(console, prompt, offer)
+            assert read_and_run(console, prompt, offer)
 
 
 def test_what_is_done_later_needs_no_keys_and_those_typed_are_for_the_next_prompt(tmp_path: Path) -> None:

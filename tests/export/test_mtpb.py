@@ -171,6 +171,6 @@ def test_any_session_gives_a_problem_that_reads_back_or_an_error(wishes: list[st
         problem = json.loads(write(made))
     except MtchatError:
         return
-    (task,) = mtpb.conversations(problem, MULTI)
+    (task,) = mtpb.make_tasks(problem, MULTI)
     assert task.instructions == tuple(wishes)
     assert task.facts == problem["outputs"][0]

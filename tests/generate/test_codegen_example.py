@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Script, run_script
 from mtchat.console.view import View
 from mtchat.generate.alternatives import retry
 from mtchat.generate.context import prompt_for
@@ -64,7 +64,9 @@ def test_what_codegens_readme_prompts_with_reaches_the_model_as_it_was_typed(tmp
     box = handed(lambda *_: Outcome(), lambda *_: Outcome(), lambda: "no sandbox in this test")
     with Log.open(tmp_path / "seed.jsonl") as log:
         script = Script([typed], False, False, "", Settings(max_tokens=4))
-        play(script, log, LoadingModel("codegen", opened), box, View(io.StringIO(), live=False, color=False))
+        run_script(
+            script, log, LoadingModel("codegen", opened), box, View(io.StringIO(), live=False, color=False)
+        )
 
     turn = load(tmp_path / "seed.jsonl").path[0]
     assert turn.provenance.family == "codegen"

@@ -17,8 +17,8 @@ from mtchat import plugins
 from mtchat.bench.quality.suite import COMPLETION, MULTI, SINGLE, Suite
 from mtchat.bench.speed.engine import Peer
 from mtchat.console import slash
-from mtchat.console.command import Command
 from mtchat.console.console import Console
+from mtchat.console.slash import Command
 from mtchat.errors import UsageError
 from mtchat.generate.prompt.family import Family
 from mtchat.sandbox.backend import Backend
@@ -206,7 +206,7 @@ print([each.meaning for each in slash.commands() if each.name == "hello"])
 
 HELLO = '''"""Says hello."""
 
-from mtchat.console.command import Command
+from mtchat.console.slash import Command
 from mtchat.console.console import Console
 
 

@@ -9,7 +9,7 @@ import pytest
 from pygments.lexers import get_lexer_by_name
 
 from mtchat.cli.main import main
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Script, run_script
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.export.format import load as format_of
@@ -212,7 +212,7 @@ def played(folder: Path, *words: str, name: str = "table", **options: object) ->
     with Log.open(folder / "js.jsonl") as log:
         script = Script(words, False, False, "", Settings(), language="javascript")
         script = script.__class__(**{**vars(script), **options})  # type: ignore[arg-type]
-        code = play(
+        code = run_script(
             script, log, LoadingModel(name, lambda report: table), BOX, View(err, live=False, color=False)
         )
     return code, err.getvalue()

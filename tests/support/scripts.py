@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.cli.scripted import Script, play
+from mtchat.cli.scripted import Script, run_script
 from mtchat.console.view import View
 from mtchat.conversation.interfaces import Runner
 from mtchat.models.loading import LoadingModel
@@ -84,7 +84,7 @@ def played(
     model = LoadingModel("table", lambda report: Table(REPLIES))
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, run, fix, "", Settings(policy="plain"), attached)
-        code = play(script, log, model, box, View(err, live=False, color=False))
+        code = run_script(script, log, model, box, View(err, live=False, color=False))
     return code, err.getvalue()
 
 

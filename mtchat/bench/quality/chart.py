@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from mtchat.bench.quality.report import PublishedRate, describe, published_rates
+from mtchat.bench.quality.report import PublishedRate, describe_setup, published_rates
 from mtchat.bench.quality.results import VERDICTS, RunStatistics, analyse
 from mtchat.bench.quality.run_file import RecordedRun
 from mtchat.session.text import escape_controls
@@ -74,7 +74,7 @@ def run_label(found: RunStatistics) -> str:
     samples = f", n = {header.samples}" if header.samples > 1 else ""
     unfinished = " (unfinished)" if found.missing else ""
     return escape_controls(
-        f"{header.model} {header.precision}\n" + fill(f"{describe(header)}{samples}{unfinished}", WIDE)
+        f"{header.model} {header.precision}\n" + fill(f"{describe_setup(header)}{samples}{unfinished}", WIDE)
     )
 
 

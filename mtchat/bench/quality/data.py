@@ -35,7 +35,9 @@ class DataFormat:
     source: str
 
 
-def read(path: Path, data: DataFormat, build: Callable[[dict[str, Any]], Iterable[T]]) -> Sequence[T]:
+def read_problems(
+    path: Path, data: DataFormat, build: Callable[[dict[str, Any]], Iterable[T]]
+) -> Sequence[T]:
     """What `build` makes of each problem in a file of JSON lines or one JSON list, gzipped if it ends in .gz.
 
     `build` raises ValueError for a problem that cannot be used. MtchatError names the line or item of the
@@ -46,9 +48,9 @@ def read(path: Path, data: DataFormat, build: Callable[[dict[str, Any]], Iterabl
     found: list[T] = []
     seen: dict[str, str] = {}
     try:
-        for where, problem in located(path):
+        for where, problem in numbered_values(path):
             try:
-                check(problem, data.fields)
+                check_fields(problem, data.fields)
                 key = str(problem[data.key])
                 if before := seen.get(key):
                     raise ValueError(f"{data.key} {key} is already used by {before}")
@@ -63,7 +65,7 @@ def read(path: Path, data: DataFormat, build: Callable[[dict[str, Any]], Iterabl
     return found
 
 
-def located(path: Path) -> Iterable[tuple[str, Any]]:
+def numbered_values(path: Path) -> Iterable[tuple[str, Any]]:
     """The values in a file, each with its line or item."""
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
@@ -79,7 +81,7 @@ def located(path: Path) -> Iterable[tuple[str, Any]]:
                 raise ValueError(f"line {number} is not JSON ({error})") from None
 
 
-def check(problem: object, fields: Fields) -> None:
+def check_fields(problem: object, fields: Fields) -> None:
     """ValueError if a field of a problem is missing or has the wrong type."""
     if not isinstance(problem, dict):
         raise ValueError("a problem must be a JSON object")
@@ -87,7 +89,7 @@ def check(problem: object, fields: Fields) -> None:
         raise ValueError(f"missing {', '.join(missing)}")
     for name, kinds in fields.items():
         kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-        if not is_a(problem[name], kinds):
+        if not has_type(problem[name], kinds):
             raise ValueError(f"{name} is not {' or '.join(NAMES[each] for each in kinds)}")
     try:
         json.dumps(problem, ensure_ascii=False).encode()
@@ -95,11 +97,11 @@ def check(problem: object, fields: Fields) -> None:
         raise ValueError("contains a lone surrogate") from None
 
 
-def is_a(value: object, kinds: tuple[type, ...]) -> bool:
+def has_type(value: object, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
-def texts(value: list[Any], name: str) -> list[str]:
+def check_texts(value: list[Any], name: str) -> list[str]:
     """A list of strings; ValueError if it is empty, or an item is not a string."""
     if not value:
         raise ValueError(f"{name} is empty")

@@ -1,20 +1,268 @@
-"""Runs the conversations of a benchmark, several at once; each is written to the results file once scored."""
+"""Runs the conversations of a benchmark: their turns are made as in the REPL, and their programs scored.
+
+Several run at once, and each is written to the results file once it is scored.
+"""
 
 import contextlib
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from mtchat.bench.quality.conversation import Evaluation, run_task
 from mtchat.bench.quality.run_file import RunFile
-from mtchat.bench.quality.suite import ScoredSample, Task
+from mtchat.bench.quality.suite import Score, ScoredSample, Scoring, Task
 from mtchat.console.view import View
+from mtchat.conversation.interfaces import OnOutput
+from mtchat.errors import MtchatError
+from mtchat.generate.complete import CompleteMany, CompleteStream
+from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
 from mtchat.generate.execute import RunProgram
+from mtchat.generate.improve import take
+from mtchat.generate.interpretations import Clarification, Interpretation
+from mtchat.generate.turn import TurnGenerator
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import Program, RunInputs
+from mtchat.session.prompt import Piece, Prompt, Usage
+from mtchat.session.provenance import Repair, Rework
+from mtchat.session.session import Session
+from mtchat.session.settings import Limits, Sampling
+
+SEED_STEP = 1000  # between samples: the candidates and retries of a turn use the seeds between
+
+
+@dataclass
+class UsageMeter:
+    """Counts the tokens of a model, and the turns that a policy changed."""
+
+    model: CompleteStream
+    complete_many: CompleteMany | None
+    prompt_tokens: int = 0
+    written: int = 0
+    tried: int = 0
+    mended: int = 0
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        last = Usage()
+        try:
+            for piece in self.model(prompt, sampling):
+                last = piece.usage
+                yield piece
+        finally:
+            self.count({0: last})
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+        assert self.complete_many is not None
+        last: dict[int, Usage] = {}
+        try:
+            for number, piece in self.complete_many(prompt, sampling, count):
+                last[number] = piece.usage
+                yield number, piece
+        finally:
+            self.count(last)
+
+    def count(self, usages: dict[int, Usage]) -> None:
+        self.prompt_tokens += max((each.prompt_tokens for each in usages.values()), default=0)
+        self.written += sum(each.completion_tokens for each in usages.values())
+
+    def on_event(self, event: Event) -> None:
+        match event:
+            case CandidatesStarted(count, _):
+                self.tried += count - 1
+            case CandidateChosen():
+                self.mended += 1
+            case TurnWritten(_, turn) if isinstance(turn.provenance, Repair | Rework):
+                self.tried += 1
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How turns are made and programs scored.
+
+    `generator` makes the turns of one conversation, given how to run a program. With `ask` a simulated user
+    answers the questions about ambiguous instructions.
+    """
+
+    scoring: Scoring
+    generator: Callable[[RunProgram], TurnGenerator]
+    sampling: Sampling
+    ask: bool = False
+
+
+@dataclass(frozen=True)
+class FunctionRunner:
+    """A sandbox made of one function, for a conversation in memory: files and output are not kept."""
+
+    function: RunProgram
+
+    def run(
+        self, program: Program, limits: Limits, collect: Path | None, on_output: OnOutput, inputs: RunInputs
+    ) -> Outcome:
+        return self.function(program)
+
+    def resume(
+        self,
+        program: Program,
+        limits: Limits,
+        collect: Path | None,
+        on_output: OnOutput,
+        inputs: RunInputs,
+        look: bool,
+    ) -> Outcome:
+        return self.function(program)
+
+    def unavailable_reason(self) -> str:
+        return ""
+
+    def warning(self) -> str:
+        return ""
+
+    def close(self) -> None: ...
+
+
+def run_task(
+    evaluation: Evaluation, task: Task, sample: int, run: RunProgram, judge: RunProgram
+) -> ScoredSample:
+    """One sample of a conversation, scored; `run` runs its turns, and `judge` the program to be scored."""
+    began = time.monotonic()
+    generator = evaluation.generator(run)
+    meter = UsageMeter(generator.complete, generator.candidates)
+    complete_many = meter.candidates if generator.candidates else None
+    generator = replace(generator, complete=meter.complete, candidates=complete_many, on_event=meter.on_event)
+    user = SimulatedUser(evaluation.scoring, task, judge)
+    if evaluation.ask:
+        generator = replace(generator, asking=user.clarification)
+    sampling = replace(
+        evaluation.sampling, seed=evaluation.sampling.seed + SEED_STEP * sample, max_tokens=task.length
+    )
+    clock: list[float] = []
+    session = Session(preamble=task.preamble)
+    if task.prompt:
+        program = continue_text(generator, task, sampling)
+        chunks: tuple[str, ...] = (program,)
+    else:
+        for instruction in task.instructions:
+            start = time.monotonic()
+            try:
+                session = take(generator, session, instruction, sampling)
+            except MtchatError:
+                if not session.path:
+                    raise
+                break  # the context is full: score the program so far
+            clock.append(round(time.monotonic() - start, 3))
+        chunks = tuple(turn.chunk for turn in session.path)
+        program = session.program.source
+    score = evaluation.scoring(task, chunks, judge)
+    return ScoredSample(
+        problem=task.problem,
+        input=task.input,
+        sample=sample,
+        category=task.category,
+        turns=len(task.instructions),
+        chunks=chunks,
+        program=program,
+        prompt_tokens=meter.prompt_tokens,
+        written=meter.written,
+        seconds=round(time.monotonic() - began, 3),
+        tried=meter.tried,
+        mended=meter.mended,
+        compatible=score.compatible,
+        strict=score.strict,
+        error=score.error,
+        certainty=tuple(round(turn.usage.mean_logprob, 4) for turn in session.path),
+        clock=tuple(clock),
+        asked=user.asked,
+        answered=user.answered,
+        needless=user.needless,
+    )
+
+
+def continue_text(generator: TurnGenerator, task: Task, sampling: Sampling) -> str:
+    """The model's continuation of a text, up to the first of its stops."""
+    text = ""
+    stream = generator.complete(Prompt(text=task.prompt), sampling)
+    for piece in stream:
+        text += piece.text
+        if (end := find_stop(text, task.stops)) < len(text):
+            return text[:end]
+    return text
+
+
+def find_stop(text: str, stops: tuple[str, ...]) -> int:
+    """The index of the first stop in a text; its length without any."""
+    return min((index for index in map(text.find, stops) if index >= 0), default=len(text))
+
+
+NONDETERMINISTIC = re.compile("random|sample|sklearn|time|date|uuid|secrets|thread|process")
+
+
+class ScoreCache:
+    """Scores the same program on the same input only once: of 40 samples most end in a program seen before.
+
+    Programs run with a fixed hash seed and see only their own folder, so a program ends the same way each
+    time unless it uses randomness or the time. Runs stopped by a limit are not cached: that can depend on
+    the machine's load. Threads may share this; two may score the same program at once.
+    """
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
+        self.known: dict[tuple[str, int, tuple[str, ...]], Score] = {}
+
+    def __call__(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
+        text = (task.problem, task.input, tuple(chunks))
+        if known := self.known.get(text):
+            return known
+        ended: list[Outcome] = []
+
+        def run_and_note(program: Program) -> Outcome:
+            ended.append(run(program))
+            return ended[-1]
+
+        score = self.scoring(task, chunks, run_and_note)
+        if not NONDETERMINISTIC.search("\n".join((*chunks, str(task.facts)))) and not any(
+            end.limit for end in ended
+        ):
+            self.known[text] = score
+        return score
+
+
+@dataclass
+class SimulatedUser:
+    """A simulated user, who picks the interpretation of an instruction that gives the wanted value.
+
+    The wanted value is known only for the last turn; earlier questions stay open. `asked` counts questions,
+    `answered` those with an interpretation that passes, and `needless` those of them whose first one does:
+    it would have been taken without asking. After TiCoder (Lahiri et al. 2022, arXiv:2208.05950) and
+    ClarifyGPT (Mu et al. 2023, arXiv:2310.10996).
+    """
+
+    scoring: Scoring
+    task: Task
+    judge: RunProgram
+    asked: int = 0
+    answered: int = 0
+    needless: int = 0
+
+    @property
+    def clarification(self) -> Clarification:
+        return Clarification(self.answer)
+
+    def answer(self, instruction: str, found: Sequence[Interpretation]) -> int | None:
+        self.asked += 1
+        for index, reading in enumerate(found):
+            path = reading.candidate.session.path
+            if len(path) < len(self.task.instructions):
+                return None
+            if self.scoring(self.task, tuple(turn.chunk for turn in path), self.judge).strict:
+                self.answered += 1
+                self.needless += not index
+                return index
+        return None
 
 
 @dataclass(frozen=True)

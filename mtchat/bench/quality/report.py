@@ -61,12 +61,12 @@ def summary(recorded: RecordedRun) -> str:
     """Everything known about a run; Markdown, in percent, with 95 % intervals over problems."""
     found = analyse(recorded)
     header = found.header
-    rates = [[name_rate(header), *COLUMNS], ["pass rate", *cells(found.whole)]]
+    rates = [[name_rate(header), *COLUMNS], ["pass rate", *part_cells(found.whole)]]
     rates += [[f"pass@{k}", "", "", *map(percent, at.values())] for k, at in found.at.items() if k > 1]
-    parts = [settings(header) + "\n" + progress(found), markdown_table(rates, 1)]
-    parts += table("category", found.categories)
-    parts += table("turns", {str(turns): part for turns, part in found.turns.items()})
-    return "\n".join([*parts, errors(found), costs(found)])
+    parts = [describe_settings(header) + "\n" + describe_progress(found), markdown_table(rates, 1)]
+    parts += part_rows("category", found.categories)
+    parts += part_rows("turns", {str(turns): part for turns, part in found.turns.items()})
+    return "\n".join([*parts, describe_errors(found), describe_costs(found)])
 
 
 def comparison(runs: Sequence[RecordedRun]) -> str:
@@ -79,11 +79,11 @@ def comparison(runs: Sequence[RecordedRun]) -> str:
     head = ["model", "run", "samples", *(f"{suite}, {verdict}" for suite in suites for verdict in VERDICTS)]
     known = [[model, "published", "", *row] for model, row in published_rows(suites).items()]
     parts = [markdown_table([head, *measured_rows(results, suites), *known])]
-    notes = [f"- {label(each.header)}: {progress(each)}" for each in results]
+    notes = [f"- {model_label(each.header)}: {describe_progress(each)}" for each in results]
     notes += [f"- {suite}, published: {SOURCES[suite]}\n" for suite in suites if published_rates(suite)]
     unfinished = "; * unfinished" if any(each.missing for each in results) else ""
     parts.append(f"Percent, with 95 % intervals over problems{unfinished}:\n\n" + "".join(notes))
-    if flips := list(flipped(runs)):
+    if flips := list(flipped_rows(runs)):
         parts.append(markdown_table([["suite and verdict", "first", "second", *FLIPS], *flips], 3))
     return "\n".join(parts)
 
@@ -98,7 +98,7 @@ def flatten(found: RunStatistics) -> dict[str, object]:
     return {"run": values.pop("header"), "measure": name_rate(found.header), **values}
 
 
-def settings(header: RunHeader) -> str:
+def describe_settings(header: RunHeader) -> str:
     """The title: everything that determines the run."""
     drawn = f"temperature {header.temperature:g}, top-p {header.top_p:g}" if header.temperature else "greedy"
     samples = f"{header.samples} sample{'s' * (header.samples != 1)} per task"
@@ -109,20 +109,20 @@ def settings(header: RunHeader) -> str:
     )
 
 
-def progress(found: RunStatistics) -> str:
+def describe_progress(found: RunStatistics) -> str:
     """How much of a run is finished."""
     done, asked = found.whole.conversations, found.header.tasks * found.header.samples
     unfinished = f" (unfinished: {found.missing} to go)" if found.missing else ""
     return f"{done} of {asked} conversations on {found.whole.problems} problems{unfinished}\n"
 
 
-def table(name: str, parts: Mapping[str, Subset]) -> list[str]:
+def part_rows(name: str, parts: Mapping[str, Subset]) -> list[str]:
     """A row for each part of a run; no table if there is only one part."""
-    rows = [[key or UNKNOWN, *cells(part)] for key, part in parts.items()]
+    rows = [[key or UNKNOWN, *part_cells(part)] for key, part in parts.items()]
     return [markdown_table([[name, *COLUMNS], *rows], 1)] if len(rows) > 1 else []
 
 
-def cells(part: Subset) -> list[str]:
+def part_cells(part: Subset) -> list[str]:
     return [str(part.problems), str(part.conversations), *map(percent, part.rates.values())]
 
 
@@ -133,7 +133,7 @@ def percent(estimate: Estimate) -> str:
     return f"{estimate.value:.1%} ({estimate.low:.1%}–{estimate.high:.1%})".replace("%", "")
 
 
-def points(estimate: Estimate) -> str:
+def difference_cell(estimate: Estimate) -> str:
     """A difference with its interval: "+2.5 (-1.0 to +6.1)"."""
     if not estimate.problems:
         return UNKNOWN
@@ -141,7 +141,7 @@ def points(estimate: Estimate) -> str:
     return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def errors(found: RunStatistics) -> str:
+def describe_errors(found: RunStatistics) -> str:
     """Why programs do not pass strictly: wrong values, and errors by name."""
     failed = sum(found.errors.values())
     named = ", ".join(f"{name or 'unnamed'} {count}" for name, count in found.errors.items() if name != WRONG)
@@ -153,7 +153,7 @@ def errors(found: RunStatistics) -> str:
     )
 
 
-def costs(found: RunStatistics) -> str:
+def describe_costs(found: RunStatistics) -> str:
     took = found.costs
     each = f"; median turn {took.turn:.2f} s" if took.turn else ""
     questions = (
@@ -166,14 +166,14 @@ def costs(found: RunStatistics) -> str:
     )
 
 
-def describe(header: RunHeader) -> str:
+def describe_setup(header: RunHeader) -> str:
     """How a run was made, apart from its model and suite."""
     drawn = f", temperature {header.temperature:g}, seed {header.seed}" if header.temperature else ""
     return f"{header.mode}, {name_rate(header)}{drawn}"
 
 
-def label(header: RunHeader) -> str:
-    return f"{header.suite}, {header.model} {header.precision}, {describe(header)}"
+def model_label(header: RunHeader) -> str:
+    return f"{header.suite}, {header.model} {header.precision}, {describe_setup(header)}"
 
 
 def measured_rows(results: Sequence[RunStatistics], suites: Sequence[str]) -> list[list[str]]:
@@ -181,7 +181,7 @@ def measured_rows(results: Sequence[RunStatistics], suites: Sequence[str]) -> li
     rows: dict[tuple[str, str, str, int], dict[str, RunStatistics]] = {}
     for each in results:
         header, again = each.header, 0
-        how = (f"{header.model} {header.precision}", describe(header), str(header.samples))
+        how = (f"{header.model} {header.precision}", describe_setup(header), str(header.samples))
         while header.suite in rows.setdefault((*how, again), {}):
             again += 1
         rows[*how, again][header.suite] = each
@@ -208,7 +208,7 @@ def published_rows(suites: Sequence[str]) -> dict[str, list[str]]:
     return rows
 
 
-def flipped(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
+def flipped_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
     """The first run of a suite against each other one of it, by each verdict."""
     firsts: dict[str, RecordedRun] = {}
     for run in runs:
@@ -216,9 +216,10 @@ def flipped(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
         if first is run:
             continue
         names = [
-            f"{each.header.model} {each.header.precision}, {describe(each.header)}" for each in (first, run)
+            f"{each.header.model} {each.header.precision}, {describe_setup(each.header)}"
+            for each in (first, run)
         ]
         for name, verdict in VERDICTS.items():
             pair = compare(first.rows, run.rows, verdict)
             counts = (pair.conversations, pair.both, pair.only_first, pair.only_second)
-            yield [f"{run.header.suite}, {name}", *names, *map(str, counts), points(pair.difference)]
+            yield [f"{run.header.suite}, {name}", *names, *map(str, counts), difference_cell(pair.difference)]

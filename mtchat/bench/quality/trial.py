@@ -24,12 +24,12 @@ class Trial:
         """Replaces print: its first argument counts."""
         self.shown = values[:1] or self.shown
 
-    def play(self, source: str) -> None:
+    def run_source(self, source: str) -> None:
         """Run a program to its end or its first error, whose name is kept."""
         space = vars(sys.modules["__main__"])
         space["print"] = self.show
         try:
-            exec(compile(showing(source), "<program>", "exec", dont_inherit=True), space)
+            exec(compile(print_last_value(source), "<program>", "exec", dont_inherit=True), space)
         except SystemExit as end:
             self.error = "SystemExit" if end.code else ""
         except MemoryError:
@@ -37,7 +37,7 @@ class Trial:
         except BaseException as error:
             self.error = type(error).__name__
 
-    def tell(self, gold: str) -> None:
+    def write_verdict(self, gold: str) -> None:
         """Write the verdict, given the expected value as JSON, on its own line."""
         try:
             passes = bool(self.shown) and matches(self.shown[0], json.loads(gold))
@@ -48,7 +48,7 @@ class Trial:
         stdout.flush()
 
 
-def showing(source: str) -> ast.Module:
+def print_last_value(source: str) -> ast.Module:
     """The program with its last expression printed, unless that is a call of print."""
     tree = ast.parse(source)
     match tree.body:
@@ -65,13 +65,13 @@ def matches(value: Any, gold: Any) -> bool:
         return str(value) == str(gold)
     if isinstance(gold, list) and hasattr(value, "tolist"):
         value = value.tolist()  # of numpy or pandas
-    return near(type(gold)(value), gold)
+    return is_near(type(gold)(value), gold)
 
 
-def near(value: Any, gold: Any) -> bool:
+def is_near(value: Any, gold: Any) -> bool:
     """Equal up to rounding; a tuple equals a list."""
     if isinstance(gold, list):
-        return bool(len(value) == len(gold) and all(map(near, value, gold)))
+        return bool(len(value) == len(gold) and all(map(is_near, value, gold)))
     if isinstance(gold, float):
         return bool(abs(value - gold) <= NEAR)
     return bool(value == gold)

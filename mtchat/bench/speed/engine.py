@@ -25,25 +25,25 @@ class BenchPrompt:
 class CompletionTiming:
     """How long a completion took, in seconds.
 
-    `first` is the time to the first token, `rest` the time from there to the last of `written` tokens;
-    `read` prompt tokens were computed in `reading` seconds.
+    `first_seconds` is the time to the first token, `decode_seconds` the time from there to the last of
+    `completion_tokens`; `prompt_tokens` were computed in `prefill_seconds`.
     """
 
-    first: float
-    read: int
-    reading: float
-    written: int
-    rest: float
+    first_seconds: float
+    prompt_tokens: int
+    prefill_seconds: float
+    completion_tokens: int
+    decode_seconds: float
 
     @property
     def prefill(self) -> float:
         """Prompt tokens per second."""
-        return self.read / self.reading
+        return self.prompt_tokens / self.prefill_seconds
 
     @property
     def decode(self) -> float:
         """Completion tokens per second, after the first."""
-        return (self.written - 1) / self.rest
+        return (self.completion_tokens - 1) / self.decode_seconds
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class MeasuredEngine:
     """
 
     run: Callable[[BenchPrompt, int, bool], CompletionTiming]
-    together: Callable[[BenchPrompt, int, int, int], float] | None = None
+    complete_batch: Callable[[BenchPrompt, int, int, int], float] | None = None
     bandwidth: Callable[[int], float] | None = None
     weights: int = 0
     speculates: bool = False
@@ -76,17 +76,17 @@ class Sizes:
     An engine without a KV cache between prompts decodes one `part`-th of the tokens, or it would take hours.
     """
 
-    read: int = 512
-    written: int = 64
+    prefill_tokens: int = 512
+    decode_tokens: int = 64
     replies: int = 7
     memory: int = 1 << 30
     part: int = 4
 
     def tokens(self, engine: MeasuredEngine) -> int:
-        return self.written if engine.reuses else max(self.written // self.part, 2)
+        return self.decode_tokens if engine.reuses else max(self.decode_tokens // self.part, 2)
 
 
-QUICK = Sizes(read=64, written=8, replies=2, memory=1 << 28)
+QUICK = Sizes(prefill_tokens=64, decode_tokens=8, replies=2, memory=1 << 28)
 
 
 @dataclass(frozen=True)

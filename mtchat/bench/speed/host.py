@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mtchat.bench.quality.conversation import FunctionRunner
+from mtchat.bench.quality.evaluate import FunctionRunner
 from mtchat.conversation.conversation import Conversation
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -31,7 +31,7 @@ class OutsideTimer:
     def __init__(self) -> None:
         self.seconds = 0.0
 
-    def outside(self, function: Callable[[], Outcome]) -> Outcome:
+    def time_outside(self, function: Callable[[], Outcome]) -> Outcome:
         began = time.perf_counter()
         try:
             return function()
@@ -43,7 +43,7 @@ class OutsideTimer:
 class InstantModel:
     """A model that answers at once: each reply defines a name from the one before it, and prints it."""
 
-    watch: OutsideTimer
+    timer: OutsideTimer
     written: int = 0
     card: ModelCard = ModelCard("instant", chat=True, context=TOKENS, fingerprint="0" * 64)
 
@@ -85,7 +85,7 @@ class HostTimes:
         return self.ratio <= TARGET
 
 
-def measure(turns: tuple[int, ...] = TURNS, repeats: int = REPEATS) -> HostTimes:
+def measure_host(turns: tuple[int, ...] = TURNS, repeats: int = REPEATS) -> HostTimes:
     """The times of conversations that grow from nothing to the last of `turns`."""
     found = [time_conversation(turns) for _ in range(repeats)]
     return HostTimes({turn: min(each[turn] for each in found) for turn in turns})
@@ -94,28 +94,28 @@ def measure(turns: tuple[int, ...] = TURNS, repeats: int = REPEATS) -> HostTimes
 def time_conversation(turns: tuple[int, ...]) -> dict[int, float]:
     """Milliseconds of each of `turns` in one conversation, saved in a file as any other."""
     times: list[float] = []
-    watch = OutsideTimer()
+    timer = OutsideTimer()
 
     def run(program: Program) -> Outcome:
-        return watch.outside(lambda: pretend(program))
+        return timer.time_outside(lambda: pretend_to_run(program))
 
     with TemporaryDirectory(prefix="mtchat-bench-") as folder:
         store = Path(folder, "host.jsonl")
-        with Conversation(InstantModel(watch), FunctionRunner(run), store=store) as chat:
+        with Conversation(InstantModel(timer), FunctionRunner(run), store=store) as chat:
             for number in range(1, max(turns) + AROUND + 1):
-                watch.seconds, began = 0.0, time.perf_counter()
+                timer.seconds, began = 0.0, time.perf_counter()
                 chat.send(f"Define value {number} and print it")
-                times.append(1000 * (time.perf_counter() - began - watch.seconds))
+                times.append(1000 * (time.perf_counter() - began - timer.seconds))
     return {turn: statistics.median(times[max(0, turn - 1 - AROUND) : turn + AROUND]) for turn in turns}
 
 
-def pretend(program: Program) -> Outcome:
+def pretend_to_run(program: Program) -> Outcome:
     """The outcome that a run of the program has."""
     outputs = tuple(f"{chunk.turn}\n" for chunk in program.chunks)
     return Outcome("none", stdout="".join(outputs), outputs=outputs, error_outputs=("",) * len(outputs))
 
 
-def table(found: HostTimes) -> str:
+def format_table(found: HostTimes) -> str:
     """The times as a Markdown table."""
     rows = [f"| turn {turn} | {each:.2f} |" for turn, each in found.milliseconds.items()]
     met = "met" if found.met else "missed"

@@ -69,7 +69,7 @@ BANDWIDTH_FRACTION = Quantity(
 )
 
 
-def first_tokens(
+def measure_first_tokens(
     engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int
 ) -> Mapping[str, float]:
     """Between two turns the engine prefills the recorded reply, as if it had written that reply itself."""
@@ -79,23 +79,25 @@ def first_tokens(
     for turn, step in enumerate(workload.steps, start=1):
         if not engine.reuses and turn not in (SHOWN[0], SHOWN[-1]):
             continue
-        first = engine.run(step.ask, 1, True).first
+        first = engine.run(step.prompt, 1, True).first_seconds
         if turn in SHOWN:
             values[TURN[turn].name] = first
         if engine.reuses:
-            engine.run(step.written, 1, True)
+            engine.run(step.context, 1, True)
     if engine.reuses:
-        values[UNDO.name] = engine.run(workload.undone, 1, True).first
+        values[UNDO.name] = engine.run(workload.undone, 1, True).first_seconds
         for step in workload.branch:
-            engine.run(step.written, 1, True)
-        values[BRANCH.name] = engine.run(workload.returned, 1, True).first
+            engine.run(step.context, 1, True)
+        values[BRANCH.name] = engine.run(workload.returned, 1, True).first_seconds
     return values
 
 
-def prefill(engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int) -> Mapping[str, float]:
+def measure_prefill(
+    engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int
+) -> Mapping[str, float]:
     """Each time with another first id, so that no cached prefix matches."""
     other = max(workload.ids) - number
-    prompt = BenchPrompt(ids=(other, *workload.ids[1 : sizes.read]))
+    prompt = BenchPrompt(ids=(other, *workload.ids[1 : sizes.prefill_tokens]))
     return {PREFILL.name: engine.run(prompt, 1, False).prefill}
 
 
@@ -112,7 +114,7 @@ def decode_after(length: int) -> Measure:
     return Measure(quantity.name, (quantity,), take)
 
 
-def decode_sessions(
+def measure_sessions(
     engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int
 ) -> Mapping[str, float]:
     if not workload.replies or not engine.reuses:
@@ -130,36 +132,40 @@ def session_rate(engine: MeasuredEngine, workload: Workload, speculate: bool) ->
     for reply in workload.replies:
         if reply.before.text:
             engine.run(reply.before, 2, speculate)
-        runs.append(engine.run(reply.ask, max(reply.tokens, 2), speculate))
-    return sum(run.written - 1 for run in runs) / sum(run.rest for run in runs)
+        runs.append(engine.run(reply.prompt, max(reply.tokens, 2), speculate))
+    return sum(run.completion_tokens - 1 for run in runs) / sum(run.decode_seconds for run in runs)
 
 
-def batches(engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int) -> Mapping[str, float]:
+def measure_batches(
+    engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int
+) -> Mapping[str, float]:
     """The context is prefilled before: only decode is compared."""
-    if engine.together is None:
+    if engine.complete_batch is None:
         return {}
-    engine.together(workload.single, 2, 1, 0)
-    one = engine.together(workload.single, sizes.written, 1, number)
-    eight = engine.together(workload.single, sizes.written, BATCH, number)
-    return {BATCH_RATIO.name: eight / one, BATCH_RATE.name: BATCH * sizes.written / eight}
+    engine.complete_batch(workload.single, 2, 1, 0)
+    one = engine.complete_batch(workload.single, sizes.decode_tokens, 1, number)
+    eight = engine.complete_batch(workload.single, sizes.decode_tokens, BATCH, number)
+    return {BATCH_RATIO.name: eight / one, BATCH_RATE.name: BATCH * sizes.decode_tokens / eight}
 
 
-def bandwidth(engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int) -> Mapping[str, float]:
+def measure_bandwidth(
+    engine: MeasuredEngine, workload: Workload, sizes: Sizes, number: int
+) -> Mapping[str, float]:
     """How near decode comes to the memory bandwidth, which limits one token at a time."""
     if engine.bandwidth is None:
         return {}
-    decode = engine.run(BenchPrompt(ids=workload.ids[:CONTEXT]), sizes.written, False).decode
+    decode = engine.run(BenchPrompt(ids=workload.ids[:CONTEXT]), sizes.decode_tokens, False).decode
     limit = engine.bandwidth(sizes.memory)
     return {BANDWIDTH.name: limit / 1e9, BANDWIDTH_FRACTION.name: engine.weights * decode / limit}
 
 
 MEASURES = (
-    Measure("session", (*TURN.values(), UNDO, BRANCH), first_tokens, fresh=True),
-    Measure("prefill", (PREFILL,), prefill),
+    Measure("session", (*TURN.values(), UNDO, BRANCH), measure_first_tokens, fresh=True),
+    Measure("prefill", (PREFILL,), measure_prefill),
     *(decode_after(length) for length in DECODE),
-    Measure("replies", (SESSION, SESSION_PLAIN), decode_sessions, fresh=True),
-    Measure("candidates", (BATCH_RATIO, BATCH_RATE), batches),
-    Measure("bandwidth", (BANDWIDTH, BANDWIDTH_FRACTION), bandwidth),
+    Measure("replies", (SESSION, SESSION_PLAIN), measure_sessions, fresh=True),
+    Measure("candidates", (BATCH_RATIO, BATCH_RATE), measure_batches),
+    Measure("bandwidth", (BANDWIDTH, BANDWIDTH_FRACTION), measure_bandwidth),
 )
 
 

@@ -23,7 +23,7 @@ QUANTITIES = (LOAD, *quantities(MEASURES), PEAK)
 
 
 @dataclass(frozen=True)
-class Against:
+class SelectedPeers:
     """The peers to measure by their full names, and a note for each that cannot be measured here."""
 
     peers: Mapping[str, Peer]
@@ -49,7 +49,7 @@ class ModelReport:
         return f"{head}\n\n{table(self.rows, QUANTITIES)}\n{legend(self.rows, QUANTITIES)}{notes}"
 
 
-def find_peers(names: str, file: str) -> Against:
+def find_peers(names: str, file: str) -> SelectedPeers:
     """The peers in a comma-separated list that can measure a model file here."""
     peers: dict[str, Peer] = {}
     notes = []
@@ -59,13 +59,13 @@ def find_peers(names: str, file: str) -> Against:
             notes.append(f"{peer.TITLE} is not measured: {why}")
         else:
             peers[peer.TITLE] = peer
-    return Against(peers, tuple(notes))
+    return SelectedPeers(peers, tuple(notes))
 
 
 def compare(
     setup: EngineSetup,
     precision: str,
-    against: Against,
+    against: SelectedPeers,
     workload: Workload,
     sizes: Sizes,
     repeats: int,

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from mtchat.bench.speed.engine import EngineSetup, MeasuredEngine, Sizes
+from mtchat.bench.speed.engine import OURS, EngineSetup, MeasuredEngine, Sizes, find_peer
 from mtchat.bench.speed.measures import find_measure
+from mtchat.bench.speed.our_engine import OurEngine
 from mtchat.bench.speed.workload import Workload
 from mtchat.errors import MtchatError
+from mtchat.models import loader
 from mtchat.store.values import rebuild
 
 STATUS = Path("/proc/self/status")
@@ -142,3 +144,17 @@ def peak_memory() -> float:
     except (OSError, StopIteration):  # elsewhere ru_maxrss may still count the process that forked this one
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most / 2**20 if sys.platform == "darwin" else most / 1024
+
+
+def load_measured_engine(setup: EngineSetup) -> MeasuredEngine:
+    def load(precision: str) -> Any:
+        return loader.load(setup.model, precision, lambda stage: None)
+
+    if setup.engine == OURS:
+        return OurEngine(load(setup.precision)).measured()
+    return find_peer(setup.engine).begin(setup, load)
+
+
+if __name__ == "__main__":
+    setup = EngineSetup(**json.loads(sys.argv[1]))
+    serve(setup, lambda: load_measured_engine(setup))

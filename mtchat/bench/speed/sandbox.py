@@ -50,7 +50,9 @@ class CaseTiming:
         return None if self.case.target is None else measured < self.case.target
 
 
-def cases(cold: Callable[[Program], Outcome], warm: Callable[[Program, bool], Outcome]) -> Iterator[Case]:
+def make_cases(
+    cold: Callable[[Program], Outcome], warm: Callable[[Program, bool], Outcome]
+) -> Iterator[Case]:
     """Every timed program is new, so that no result is cached.
 
     `cold` runs a program in a new sandbox; `warm(program, keep)` resumes from the last snapshot it kept.
@@ -58,12 +60,12 @@ def cases(cold: Callable[[Program], Outcome], warm: Callable[[Program, bool], Ou
     fresh = itertools.count(10)
 
     def start_cold() -> None:
-        if not cold(program("pass")).ok:
+        if not cold(new_program("pass")).ok:
             raise MtchatError("a measured run failed")
 
     def turn(*codes: str, keep: bool = True) -> None:
         resumed = len(codes) - 1
-        outcome = warm(program(*codes), keep)
+        outcome = warm(new_program(*codes), keep)
         if not outcome.ok or outcome.resumed < resumed:
             why = outcome.error or outcome.note or "nothing was resumed"
             raise MtchatError(f"a measured run failed: {why}")
@@ -75,7 +77,7 @@ def cases(cold: Callable[[Program], Outcome], warm: Callable[[Program, bool], Ou
     def after(
         codes: tuple[str, ...], act: Callable[[], None], name: str, target: float | None = None
     ) -> Case:
-        return Case(name, act, target, prepare=lambda: warm(program(*codes), True))
+        return Case(name, act, target, prepare=lambda: warm(new_program(*codes), True))
 
     yield Case(BARE, start_bare_python)
     yield Case("sandbox, cold start", start_cold, 15.0, BARE)
@@ -85,7 +87,7 @@ def cases(cold: Callable[[Program], Outcome], warm: Callable[[Program, bool], Ou
     yield after(FIGURE, lambda: turn(*FIGURE, PLOT.format(next(fresh))), "a plot, matplotlib imported", 120.0)
 
 
-def program(*codes: str) -> Program:
+def new_program(*codes: str) -> Program:
     return Program(tuple(Chunk(turn, code) for turn, code in enumerate(codes, start=1)))
 
 
@@ -94,7 +96,7 @@ def start_bare_python() -> None:
     subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
 
 
-def measure(cases: Iterable[Case], repeats: int) -> Iterator[CaseTiming]:
+def measure_cases(cases: Iterable[Case], repeats: int) -> Iterator[CaseTiming]:
     """Time all cases in turn, `repeats` times, after one round that does not count."""
     cases = tuple(cases)
     seen: dict[str, list[float]] = {case.name: [] for case in cases}
@@ -113,7 +115,7 @@ def measure(cases: Iterable[Case], repeats: int) -> Iterator[CaseTiming]:
         yield CaseTiming(case, medians[case.name], p90, above)
 
 
-def table(timings: Iterable[CaseTiming]) -> str:
+def format_table(timings: Iterable[CaseTiming]) -> str:
     """The timings as a Markdown table, in milliseconds."""
     rows = ["| case | median | p90 | over | target | |", "|---|---:|---:|---:|---:|---|"]
     for timing in timings:

@@ -19,8 +19,8 @@ NEW = "Write a class Queue with methods to add an item, to take the oldest, and 
 class WorkloadTurn:
     """A turn: its prompt, and the context that ends with the recorded reply."""
 
-    ask: BenchPrompt
-    written: BenchPrompt
+    prompt: BenchPrompt
+    context: BenchPrompt
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RecordedReply:
     The first turn of a session has an empty `before`.
     """
 
-    ask: BenchPrompt
+    prompt: BenchPrompt
     tokens: int
     before: BenchPrompt = BenchPrompt()
 
@@ -76,7 +76,7 @@ class WorkloadBuilder:
         steps = tuple(self.steps(path))
         returned = self.prompt_for(path, new)
         return Workload(
-            ids=self.repeat_ids(steps[-1].written.text),
+            ids=self.repeat_ids(steps[-1].context.text),
             single=returned,
             steps=steps,
             undone=self.prompt_for(path[:-1], new),
@@ -94,10 +94,10 @@ class WorkloadBuilder:
     def replies(self, sessions: Sequence[Sequence[Turn]], count: int) -> Iterable[RecordedReply]:
         """For `count` of the turns, spread evenly over all of them."""
         every = [path[: number + 1] for path in sessions for number in range(len(path))]
-        for place in range(min(count, len(every))):
-            *earlier, step = self.steps(every[place * len(every) // min(count, len(every))])
-            before = earlier[-1].written if earlier else BenchPrompt()
-            yield RecordedReply(step.ask, self.length(step.ask.prompt), before)
+        for position in range(min(count, len(every))):
+            *earlier, step = self.steps(every[position * len(every) // min(count, len(every))])
+            before = earlier[-1].context if earlier else BenchPrompt()
+            yield RecordedReply(step.prompt, self.length(step.prompt.prompt), before)
 
     def prompt_for(self, path: Sequence[Turn], turn: Turn) -> BenchPrompt:
         return self.with_text(self.render(path, turn.instruction))

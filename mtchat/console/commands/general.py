@@ -2,8 +2,8 @@
 
 from mtchat.console import slash
 from mtchat.console.captions import explain_not_run
-from mtchat.console.command import Command
 from mtchat.console.console import Console, Leave
+from mtchat.console.slash import Command
 from mtchat.console.terminal import KEYS
 from mtchat.errors import UsageError
 from mtchat.generate import policy

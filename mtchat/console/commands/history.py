@@ -4,9 +4,9 @@ import shutil
 from collections.abc import Sequence
 
 from mtchat.console.captions import branch_labels, context_label, describe_position, one_line, status_sign
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count, parse_number
+from mtchat.console.slash import Command
 from mtchat.console.view import BOLD
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.correction.view import step_name

@@ -3,10 +3,10 @@
 from fnmatch import fnmatchcase
 
 from mtchat.console.captions import short_path
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count, readable_file, split_redirect, split_words
 from mtchat.console.run_hints import next_step
+from mtchat.console.slash import Command
 from mtchat.console.terminal import asks_for_input, forward_keyboard, show_typing, terminal_descriptor
 from mtchat.errors import MtchatError, UsageError
 from mtchat.generate.execute import failed, is_wrong

@@ -7,9 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from mtchat.console.captions import describe_size, short_path
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import match_files, split_words, user_path
+from mtchat.console.slash import Command
 from mtchat.errors import MtchatError, UsageError
 from mtchat.files import below, copy, plain
 from mtchat.session.outcome import File, Outcome

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from mtchat.console.captions import describe_position, explain_not_run, one_line, short_path
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import user_path
+from mtchat.console.slash import Command
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import file, format
 from mtchat.session.text import escape_controls

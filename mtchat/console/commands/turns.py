@@ -1,9 +1,9 @@
 """Commands that add, repeat or show turns: next, add, retry, show."""
 
 from mtchat.console.captions import context_label
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count, readable_file, split_words
+from mtchat.console.slash import Command
 from mtchat.errors import UsageError
 from mtchat.files import read
 

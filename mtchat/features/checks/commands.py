@@ -1,8 +1,8 @@
 """The command /check."""
 
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_number
+from mtchat.console.slash import Command
 from mtchat.conversation import checking
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.checks.parse import ParsedCheck, parse_check

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mtchat.console.captions import describe_cost
-from mtchat.console.command import Command
 from mtchat.console.console import Console
+from mtchat.console.slash import Command
 from mtchat.features.context.view import folded_note, parse_turns, set_context, turn_choices
 from mtchat.generate.context import TurnContext, guidance_for
 from mtchat.generate.execute import error_report

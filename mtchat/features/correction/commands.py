@@ -1,7 +1,7 @@
 """The command /correct."""
 
-from mtchat.console.command import Command
 from mtchat.console.console import Console
+from mtchat.console.slash import Command
 from mtchat.errors import UsageError
 from mtchat.features.correction.detect import target_correction
 

@@ -1,9 +1,9 @@
 """Commands for learners: explain, tutor."""
 
 from mtchat.console.captions import one_line
-from mtchat.console.command import Command
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_number
+from mtchat.console.slash import Command
 from mtchat.errors import UsageError
 from mtchat.features.explain import tutor_view
 from mtchat.features.explain.view import explain_error, explain_line, explain_turn

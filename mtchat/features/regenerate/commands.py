@@ -1,7 +1,7 @@
 """Commands that change or remove a turn in the middle: edit, code, drop."""
 
-from mtchat.console.command import Command
 from mtchat.console.console import Console
+from mtchat.console.slash import Command
 from mtchat.conversation import editing
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.correction.view import step_name

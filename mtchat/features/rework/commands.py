@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mtchat.console.captions import describe_position
-from mtchat.console.command import Command
 from mtchat.console.console import Console
+from mtchat.console.slash import Command
 from mtchat.console.turn_view import TurnView
 from mtchat.console.view import GREEN, YELLOW
 from mtchat.errors import UsageError

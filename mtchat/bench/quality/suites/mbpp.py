@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtchat.bench.quality.data import DataFormat, read, texts
+from mtchat.bench.quality.data import DataFormat, check_texts, read_problems
 from mtchat.bench.quality.suite import SINGLE, Score, Task, run_tests
 from mtchat.generate.execute import RunProgram
 
@@ -26,13 +26,13 @@ LENGTH = 768
 
 
 def tasks(data: Path | None, mode: str) -> Sequence[Task]:
-    return read(data or Path(DATA), NEEDED, lambda problem: [asked(problem)])
+    return read_problems(data or Path(DATA), NEEDED, lambda problem: [make_task(problem)])
 
 
-def asked(problem: dict[str, Any]) -> Task:
-    tests = texts(problem["test_list"], "test_list")
+def make_task(problem: dict[str, Any]) -> Task:
+    tests = check_texts(problem["test_list"], "test_list")
     if problem["test_imports"]:
-        texts(problem["test_imports"], "test_imports")
+        check_texts(problem["test_imports"], "test_imports")
     said = f"{problem['prompt'].strip()}\nYour code should pass this test:\n{tests[0]}"
     facts = {name: problem[name] for name in ("test_imports", "test_list")}
     return Task(str(problem["task_id"]), 0, "", (said,), LENGTH, facts=facts)

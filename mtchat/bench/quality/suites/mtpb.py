@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.bench.quality import trial
-from mtchat.bench.quality.data import DataFormat, read, texts
+from mtchat.bench.quality.data import DataFormat, check_texts, read_problems
 from mtchat.bench.quality.suite import MULTI, SINGLE, WRONG, Score, Task, name_failure
 from mtchat.generate.execute import RunProgram
 from mtchat.session.outcome import Outcome
@@ -44,22 +44,22 @@ class TrialVerdict:
 
 
 def tasks(data: Path | None, mode: str) -> Sequence[Task]:
-    return read(data or Path(DATA), NEEDED, lambda problem: conversations(problem, mode))
+    return read_problems(data or Path(DATA), NEEDED, lambda problem: make_tasks(problem, mode))
 
 
-def conversations(problem: dict[str, Any], mode: str) -> Iterator[Task]:
+def make_tasks(problem: dict[str, Any], mode: str) -> Iterator[Task]:
     """One for each pair of an input and an output of a problem.
 
     One published problem has more outputs than inputs; like the paper's script, we pair them in order and
     ignore the rest.
     """
-    most = whole_number(problem, "max_gen_length") or LENGTH
-    prompts = texts(problem["prompts"], "prompts")
+    most = optional_integer(problem, "max_gen_length") or LENGTH
+    prompts = check_texts(problem["prompts"], "prompts")
     pairs = list(zip(problem["inputs"], problem["outputs"], strict=False))
     if len(pairs) < max(len(problem["inputs"]), 1):
         raise ValueError(f"{len(problem['outputs'])} outputs for {len(problem['inputs'])} inputs")
     for number, (values, gold) in enumerate(pairs):
-        steps = tuple(filled(prompt, values, at, number) for at, prompt in enumerate(prompts, start=1))
+        steps = tuple(fill_step(prompt, values, at, number) for at, prompt in enumerate(prompts, start=1))
         single = mode == SINGLE
         yield Task(
             problem=str(problem["id"]),
@@ -72,7 +72,7 @@ def conversations(problem: dict[str, Any], mode: str) -> Iterator[Task]:
         )
 
 
-def filled(prompt: str, values: object, at: int, number: int) -> str:
+def fill_step(prompt: str, values: object, at: int, number: int) -> str:
     """A step's text with an input's values; ValueError if one cannot be filled in."""
     if not isinstance(values, dict):
         raise ValueError(f"item {number + 1} of inputs is not a JSON object")
@@ -83,7 +83,7 @@ def filled(prompt: str, values: object, at: int, number: int) -> str:
         raise ValueError(f"item {at} of prompts does not fit item {number + 1} of inputs: {why}") from None
 
 
-def whole_number(problem: dict[str, Any], name: str) -> int:
+def optional_integer(problem: dict[str, Any], name: str) -> int:
     """An optional field, 0 if missing; ValueError unless it is an integer of at least 1."""
     value = problem.get(name)
     if value is None:
@@ -94,34 +94,39 @@ def whole_number(problem: dict[str, Any], name: str) -> int:
 
 
 def score(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
-    outcome = run(judged(whole(task.preamble, chunks), task.facts))
-    told = verdict(outcome)
-    error = outcome.limit or told.error or name_failure(outcome) or ("" if told.matches else WRONG)
-    compatible = told.matches and not outcome.limit
+    outcome = run(trial_program(join_chunks(task.preamble, chunks), task.facts))
+    trial_verdict = read_verdict(outcome)
+    error = (
+        outcome.limit
+        or trial_verdict.error
+        or name_failure(outcome)
+        or ("" if trial_verdict.matches else WRONG)
+    )
+    compatible = trial_verdict.matches and not outcome.limit
     return Score(compatible, compatible and not error, error)
 
 
-def whole(preamble: str, chunks: Sequence[str]) -> str:
+def join_chunks(preamble: str, chunks: Sequence[str]) -> str:
     """The chunks as the one source that the paper's script runs."""
     return Program(tuple(Chunk(turn, code) for turn, code in enumerate((preamble, *chunks)))).source
 
 
-def judged(source: str, gold: Any) -> Program:
+def trial_program(source: str, gold: Any) -> Program:
     """The trial of a program: the program cannot reach the expected value before it has ended."""
     codes = (
         OPENING.format(text=inspect.getsource(trial)),
-        f"__trial__.play({source!r})",
-        f"__trial__.tell({json.dumps(gold)!r})",
+        f"__trial__.run_source({source!r})",
+        f"__trial__.write_verdict({json.dumps(gold)!r})",
     )
     return Program(tuple(Chunk(turn, code) for turn, code in enumerate(codes, start=PREAMBLE)))
 
 
-def verdict(outcome: Outcome) -> TrialVerdict:
+def read_verdict(outcome: Outcome) -> TrialVerdict:
     """The verdict that the trial printed after the program; an empty one if it was not reached."""
     if len(outcome.outputs) < PARTS:
         return TrialVerdict()
     try:
-        told = json.loads(outcome.outputs[PARTS - 1].partition("\n")[0])
-        return TrialVerdict(told["matches"] is True, str(told["error"]))
+        trial_verdict = json.loads(outcome.outputs[PARTS - 1].partition("\n")[0])
+        return TrialVerdict(trial_verdict["matches"] is True, str(trial_verdict["error"]))
     except (ValueError, TypeError, KeyError):
         return TrialVerdict()

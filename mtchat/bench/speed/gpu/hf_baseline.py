@@ -26,7 +26,7 @@ class HfGenerate:
         out = self.run(ids, count, do_sample=False, streamer=times)
         return out[0].tolist(), times.first - began, time.perf_counter() - began
 
-    def together(self, ids: Sequence[int], count: int, number: int) -> float:
+    def complete_batch(self, ids: Sequence[int], count: int, number: int) -> float:
         """The seconds that `number` sampled completions take from their first token on."""
         began = time.perf_counter()
         self.run(ids, 1, num_return_sequences=number, **WARM)
@@ -51,7 +51,7 @@ class HfGenerate:
 
 
 @torch.inference_mode()
-def logits_along(model: Any, context: Sequence[int], text: Sequence[int]) -> Any:
+def compute_logits(model: Any, context: Sequence[int], text: Sequence[int]) -> Any:
     """The logits (T, V) after a context and each id of a text but the last, in one pass, as float32."""
     tokens = torch.tensor([[*context, *text]], device=model.device)
     return model(tokens, use_cache=False).logits[0, len(context) - 1 : -1].float().cpu()
@@ -72,7 +72,7 @@ def first_difference(
     return equal, abs(one - other), abs(other) * float(torch.finfo(dtype).eps)
 
 
-def copy_rate() -> float:
+def measure_copy_rate() -> float:
     """Bytes per second that a large copy on the GPU reads and writes, the best of three."""
     source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda").random_()
     target = torch.empty_like(source)

@@ -75,7 +75,7 @@ class TimedEngine:
     """
 
     write: Callable[[Sequence[int], int], tuple[Sequence[int], float, float]]
-    together: Callable[[Sequence[int], int, int], float] | None
+    complete_batch: Callable[[Sequence[int], int, int], float] | None
 
 
 @dataclass(frozen=True)
@@ -128,24 +128,24 @@ def measure_shape(name: str, run: GpuRun, say: Say, show: Callable[[str], None])
     model = shapes.build(name, "cuda", run.dtype)
     prompt = random_prompts(model.config.vocab_size)
     context = prompt(CONTEXT)
-    copies = [hf_baseline.copy_rate() for _ in range(run.repeats)]
+    copies = [hf_baseline.measure_copy_rate() for _ in range(run.repeats)]
     samples = measure_generate(name, model, run, prompt, say, show)
     peers = list(dict.fromkeys(engine for engine, _ in samples))
     theirs, *_ = hf_baseline.HfGenerate(model).write(context, WRITTEN)
-    logits, dtype = hf_baseline.logits_along(model, context, theirs), model.dtype
+    logits, dtype = hf_baseline.compute_logits(model, context, theirs), model.dtype
     own, mine, sizes = run.formats(), theirs, {}
     for engine, precision in own.items():
         say(f"{name}: {engine}")
         ours = load_ours(name, model or shapes.build(name, "cuda", run.dtype), precision)
         model = None
-        found = measure_engine(TimedEngine(ours.write, ours.together), prompt, run.repeats)
+        found = measure_engine(TimedEngine(ours.write, ours.complete_batch), prompt, run.repeats)
         samples |= {(engine, quantity): values for quantity, values in found.items()}
         sizes[engine] = ours.engine.decoder.weights.bytes
         if engine == OURS:
             mine, *_ = ours.write(context, WRITTEN)
         del ours
         free_memory()
-    copies += [hf_baseline.copy_rate() for _ in range(run.repeats)]
+    copies += [hf_baseline.measure_copy_rate() for _ in range(run.repeats)]
     samples[OURS, COPY.name] = [each / 1e9 for each in copies]
     for engine, size in sizes.items():
         samples[engine, FRACTION.name] = fraction(samples[engine, DECODE.name], size, max(copies))
@@ -172,7 +172,7 @@ def measure_generate(
     for peer, made in peers.items():
         say(f"{name}: {peer}")
         # compiling again for every batch size would take minutes
-        engine = TimedEngine(made.write, None if made.static else made.together)
+        engine = TimedEngine(made.write, None if made.static else made.complete_batch)
         try:
             found = measure_engine(engine, prompt, min(run.repeats, MOST))
         except Exception as error:  # a failure of the compiler does not lose the other rows
@@ -192,18 +192,20 @@ def measure_engine(
     for length in PROMPTS:
         engine.write(prompt(length), 2)
     batches = [
-        (number, quantity, engine.together) for number, quantity in TOGETHER.items() if engine.together
+        (number, quantity, engine.complete_batch)
+        for number, quantity in TOGETHER.items()
+        if engine.complete_batch
     ]
-    for number, _, together in batches:
-        together(context, 4, number)
+    for number, _, complete_batch in batches:
+        complete_batch(context, 4, number)
     for _ in range(repeats):
         ids, first, last = engine.write(context, WRITTEN)
         found.setdefault(DECODE.name, []).append((len(ids) - 1) / (last - first))
         for length, quantity in FIRST.items():
             _, first, _ = engine.write(prompt(length), 2)
             found.setdefault(quantity.name, []).append(1000 * first)
-        for number, quantity, together in batches:
-            seconds = together(context, WRITTEN // 2, number)
+        for number, quantity, complete_batch in batches:
+            seconds = complete_batch(context, WRITTEN // 2, number)
             found.setdefault(quantity.name, []).append(number * (WRITTEN // 2 - 1) / seconds)
     return found
 
@@ -256,7 +258,7 @@ class OurGpuEngine:
                 times.append(time.perf_counter() - began)
         return [int(word[1:]) for word in text.split()], times[0], times[-1]
 
-    def together(self, ids: Sequence[int], count: int, number: int) -> float:
+    def complete_batch(self, ids: Sequence[int], count: int, number: int) -> float:
         samplings = [Sampling(TEMPERATURE, seed=seed, max_tokens=count) for seed in range(number)]
         for _ in self.pieces(ids, [Sampling(max_tokens=1)], 1):
             continue

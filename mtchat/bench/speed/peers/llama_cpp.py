@@ -26,34 +26,34 @@ def version() -> str:
 
 
 def begin(setup: EngineSetup, load: LoadEngine) -> MeasuredEngine:
-    server = start(setup, 1)
-    wide = cache(lambda: start(setup, MOST_TOGETHER))
+    server = start_server(setup, 1)
+    wide = cache(lambda: start_server(setup, MOST_TOGETHER))
 
-    def run(ask: BenchPrompt, count: int, ahead: bool) -> CompletionTiming:
+    def run(prompt: BenchPrompt, count: int, speculate: bool) -> CompletionTiming:
         chunks: list[tuple[float, Any]] = []
         began = time.perf_counter()
-        request = completion(ask, count) | {"temperature": 0.0, "stream": True}
+        request = completion_request(prompt, count) | {"temperature": 0.0, "stream": True}
         server.handle_completions(request, lambda chunk: chunks.append((time.perf_counter(), chunk)))
-        checked(chunks[-1][1])
+        check_answer(chunks[-1][1])
         took = chunks[-1][1]["timings"]
         return CompletionTiming(
-            first=chunks[0][0] - began,
-            read=took["prompt_n"],
-            reading=took["prompt_ms"] / 1000,
-            written=took["predicted_n"],
-            rest=took["predicted_ms"] / 1000,
+            first_seconds=chunks[0][0] - began,
+            prompt_tokens=took["prompt_n"],
+            prefill_seconds=took["prompt_ms"] / 1000,
+            completion_tokens=took["predicted_n"],
+            decode_seconds=took["predicted_ms"] / 1000,
         )
 
-    def together(ask: BenchPrompt, count: int, number: int, seed: int) -> float:
-        request = completion(ask, count) | {"temperature": 0.8, "n": number, "seed": seed}
+    def complete_batch(prompt: BenchPrompt, count: int, number: int, seed: int) -> float:
+        request = completion_request(prompt, count) | {"temperature": 0.8, "n": number, "seed": seed}
         began = time.perf_counter()
-        checked(wide().handle_completions(request))
+        check_answer(wide().handle_completions(request))
         return time.perf_counter() - began
 
-    return MeasuredEngine(run, together)
+    return MeasuredEngine(run, complete_batch)
 
 
-def start(setup: EngineSetup, replies: int) -> Any:
+def start_server(setup: EngineSetup, replies: int) -> Any:
     """With the defaults, except for threads and context length."""
     import xllamacpp
 
@@ -67,11 +67,11 @@ def start(setup: EngineSetup, replies: int) -> Any:
     return xllamacpp.Server(wanted)
 
 
-def completion(ask: BenchPrompt, count: int) -> dict[str, object]:
-    prompt = list(ask.ids) or ask.text
-    return {"prompt": prompt, "n_predict": count, "ignore_eos": True, "cache_prompt": True}
+def completion_request(prompt: BenchPrompt, count: int) -> dict[str, object]:
+    content = list(prompt.ids) or prompt.text
+    return {"prompt": content, "n_predict": count, "ignore_eos": True, "cache_prompt": True}
 
 
-def checked(answer: Any) -> None:
+def check_answer(answer: Any) -> None:
     if "error" in answer:
         raise MtchatError(f"llama.cpp failed: {answer['error'].get('message', answer['error'])}")

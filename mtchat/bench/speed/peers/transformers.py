@@ -23,9 +23,9 @@ def begin(setup: EngineSetup, load: LoadEngine) -> MeasuredEngine:
     engine = load("float32")
     model = engine.decoder.model
 
-    def run(ask: BenchPrompt, count: int, ahead: bool) -> CompletionTiming:
+    def run(prompt: BenchPrompt, count: int, speculate: bool) -> CompletionTiming:
         began = time.perf_counter()
-        ids = list(ask.ids) or engine.ids(ask.text, special=False)
+        ids = list(prompt.ids) or engine.ids(prompt.text, special=False)
         inputs = model.dummy_inputs["input_ids"].new_tensor([ids])
         stream = TokenTimes()
         model.generate(

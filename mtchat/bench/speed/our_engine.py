@@ -28,10 +28,10 @@ class OurEngine:
         model: Any = getattr(self.engine.decoder, "model", None)
         able = {"speculates": self.drafter is not None, "context": self.engine.card.context}
         if not hasattr(model, "library"):
-            return MeasuredEngine(self.run, self.together, **able)
+            return MeasuredEngine(self.run, self.complete_batch, **able)
         # a token reads one row of the embedding, which is nothing beside the matrices
         weights = sum(part.size for name, part in model.weights.parts.items() if name != "embedding")
-        return MeasuredEngine(self.run, self.together, self.bandwidth, weights, **able)
+        return MeasuredEngine(self.run, self.complete_batch, self.bandwidth, weights, **able)
 
     def run(self, prompt: BenchPrompt, count: int, speculate: bool) -> CompletionTiming:
         self.engine.drafter = self.drafter if speculate else None
@@ -53,7 +53,7 @@ class OurEngine:
         ids = self.engine.check_prompt(list(prompt.ids))
         yield from self.engine.generate(ids, sampling, self.engine.max_new_tokens(ids, sampling))
 
-    def together(self, prompt: BenchPrompt, count: int, number: int, seed: int) -> float:
+    def complete_batch(self, prompt: BenchPrompt, count: int, number: int, seed: int) -> float:
         self.engine.drafter = None
         sampling = Sampling(temperature=TEMPERATURE, seed=1000 * seed, max_tokens=count)
         began = time.perf_counter()
