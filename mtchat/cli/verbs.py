@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mtchat import store
 from mtchat.cli import arguments
 from mtchat.cli.output import write, write_bytes
-from mtchat.console.captions import explain_not_run, short_path
+from mtchat.console.captions import explain_not_run, one_line, short_path
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
 from mtchat.session.outcome import Outcome
@@ -196,7 +196,9 @@ def list_sessions(args: argparse.Namespace) -> int:
     view = View.of(sys.stdout)
     folder = store.folder(args.sessions)
     for each in store.summaries(folder):
-        view.line(f"{each.name:<24} {each.date}  {each.turns:>3} turns  {each.problem or each.instruction}")
+        turns = "turn " if each.turns == 1 else "turns"
+        shown = each.problem or one_line(each.instruction, 500)
+        view.line(f"{each.name:<24} {each.date}  {each.turns:>3} {turns}  {shown}")
     View.of(sys.stderr).note(f"in {short_path(folder)}")
     return ExitCode.DONE
 

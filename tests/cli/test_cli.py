@@ -549,6 +549,6 @@ def test_a_program_is_known_by_its_suffix_however_that_is_written(
 
 def test_the_list_of_sessions_has_dates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Log.open(tmp_path / "one.jsonl") as log:
-        log.write(log.session.extend((Turn("draw a line", "x = 1"),)))
+        log.write(log.session.extend((Turn("draw\na line", "x = 1"),)))
     assert main(["sessions", "--sessions", str(tmp_path)]) == ExitCode.DONE
-    assert f"{date.today().isoformat()}    1 turns  draw a line" in capsys.readouterr().out
+    assert f"{date.today().isoformat()}    1 turn   draw / a line" in capsys.readouterr().out

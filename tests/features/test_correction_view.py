@@ -52,7 +52,7 @@ def test_undo_and_next_take_the_same_words_as_a_new_step(tmp_path: Path) -> None
     console = spoken(tmp_path, COUNT, OTHER, "x = 3")
     for text in ("write count", "make it return 2", "/undo", "/next make it return 2"):
         dispatch(console, text)
-    assert "undone: the change: make it return 2" in said(console)
+    assert "undone: correction: make it return 2" in said(console)
     assert [turn.chunk for turn in console.session.path] == [COUNT, "x = 3"]
     assert console.session.path[-1].instruction == "make it return 2"
 
@@ -154,9 +154,9 @@ def test_a_rename_on_a_terminal_shows_each_turn_and_undo_brings_the_old_name_bac
         text, ["turn 1", "- x = 1", "+ total = 1", "turn 2", "- print(x)", "+ print(total)", "✓ ran"]
     )
     assert [turn.status for turn in session(tmp_path).path] == [EDITED, KEPT]
-    say(screen, "/undo", "undone: the change: rename x to total")
+    say(screen, "/undo", "undone: correction: rename x to total")
     assert [turn.chunk for turn in session(tmp_path).path] == ["x = 1", "print(x)"]
-    say(screen, "/redo", "restored: the change: rename x to total")
+    say(screen, "/redo", "restored: correction: rename x to total")
     assert [turn.chunk for turn in session(tmp_path).path] == ["total = 1", "print(total)"]
 
 

@@ -157,7 +157,7 @@ def raw(sent: bytes) -> list[bytes]:
     [
         (["export", "evil", "--to", "py"], "\\x1b]0;t"),
         (["export", "evil", "--to", "ipynb"], "\\u202e"),
-        (["sessions"], "1 turns"),
+        (["sessions"], "1 turn "),
         (["replay", "evil", "--verify"], "no-such-"),
         (["-p", "print", "--model", "no\x1b]0;t\x07such.gguf"], "no model at"),
         (["run", "no\x1b]0;t\x07such.py"], "cannot read"),

@@ -82,8 +82,9 @@ def do_sessions(console: Console, argument: str) -> None:
         console.view.say(f"no sessions in {short_path(console.folder)} yet; the first instruction starts one")
     for each in rows:
         mark = "*" if each.path == console.log.path else " "
+        turns = "turn " if each.turns == 1 else "turns"
         console.view.say(
-            f"{mark} {each.name:<24} {each.date}  {each.turns:>3} turns  "
+            f"{mark} {each.name:<24} {each.date}  {each.turns:>3} {turns}  "
             f"{each.problem or one_line(each.instruction, 50)}"
         )
 

@@ -17,7 +17,7 @@ def describe_correction(event: CorrectionStarted) -> str:
 def step_name(turn: Turn) -> str:
     """The step that made a turn: its instruction, or the correction that it ends with."""
     correction = turn.instruction.rpartition("\n")[2]
-    return f"the change: {one_line(correction)}" if turn.corrects else one_line(turn.instruction_as_typed)
+    return f"correction: {one_line(correction)}" if turn.corrects else one_line(turn.instruction_as_typed)
 
 
 def describe_result(before: Session, after: Session, way_out: str = IN_REPL) -> str:
