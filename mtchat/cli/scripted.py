@@ -57,7 +57,7 @@ class Script:
     """What to do: instructions and commands in order, whether to print the program's output or to repair it.
 
     `attached` are files that programs get copies of, beside those of the session. The instruction takes the
-    place of that of turn `edit`; 0 adds a turn. It is code for that turn where it is `written`. `language` is
+    place of that of turn `edit`; 0 adds a turn. It is the code of that turn if `as_code`. `language` is
     the one that was asked for, "" for the session's own.
     """
 
@@ -69,7 +69,7 @@ class Script:
     attached: Sequence[Path] = ()
     edit: int = 0
     language: str = ""
-    written: bool = False
+    as_code: bool = False
 
     def session_in_language(self, session: Session) -> Session:
         """The session in the language that was asked for; an error where it has turns in another."""
@@ -182,7 +182,7 @@ def take_step(console: ScriptConsole, script: Script, text: str) -> bool:
     """One instruction or command, the program repaired where that was asked for; False if it was stopped."""
     chat, view, before = console.chat, console.view, console.session
     if script.edit:
-        return edit_turn(console, script.edit, text, script.written)
+        return edit_turn(console, script.edit, text, script.as_code)
     console.show_turns()
     view.heading(f"{len(before.path) + 1}› {text}")
     word, *rest = text.split(maxsplit=1)
@@ -221,15 +221,15 @@ def do_command(console: ScriptConsole, text: str) -> bool:
     return True
 
 
-def edit_turn(console: ScriptConsole, number: int, text: str, written: bool) -> bool:
-    """Turn `number` with another instruction, or with this code if that is `written`, then the later ones."""
+def edit_turn(console: ScriptConsole, number: int, text: str, as_code: bool) -> bool:
+    """Turn `number` with another instruction, or with this code if `as_code`, then the later ones."""
     chat, view, old = console.chat, console.view, console.session
     if uses := describe_users(old.path, number):
         view.note(f"{uses} from turn {number}")
     dry_run = chat.dry_run if old.language.runs and not chat.sandbox.unavailable_reason() else None
     editor = editing.TurnEditor(chat, on_step=lambda step, base: show_step(view, step), dry_run=dry_run)
     try:
-        if written:
+        if as_code:
             code, filler = text, ""
             if first_hole(text):
                 code, filler = editing.fill_turn(chat, number, text), chat.model.card().name

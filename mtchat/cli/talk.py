@@ -69,7 +69,7 @@ def talk(args: argparse.Namespace) -> int:
             attached,
             edit,
             args.set_language or "",
-            written=bool(code),
+            as_code=bool(code),
         )
         model, view = models.get(args.model), View.of(sys.stderr)
         return run_script(

@@ -53,8 +53,8 @@ def run_program(args: argparse.Namespace) -> int:
     with Sandbox(args.unsafe) as sandbox, ExitStack() as keyboard:
         err.warning(sandbox.warning())
         if typing is not None:
-            board = keyboard.enter_context(forward_keyboard(typing))
-            inputs = replace(inputs, stdin=board.path, live=True)
+            typed_input = keyboard.enter_context(forward_keyboard(typing))
+            inputs = replace(inputs, stdin=typed_input.path, live=True)
         outcome = sandbox.run(program, settings.limits, files_folder, show_output, inputs)
         again = replace(inputs, stdin=None) if inputs.stdin and Path(inputs.stdin).is_fifo() else inputs
         outcome = evaluate_checks(program, outcome, lambda part: sandbox.trial(part, settings.limits, again))
@@ -232,7 +232,7 @@ def manage_models(args: argparse.Namespace) -> int:
                 f"{row.name:<14} {row.bytes / 2**20:>6.0f} MiB  {row.text:<24} {row.title}, {row.licence}"
             )
             view.line(f"{'':<14} {row.path}")
-        for name, source in loader.offered_models():
+        for name, source in loader.plugin_models():
             view.line(f"{name:<14} {source}")
         view.line("CodeGen models, from the model hub or a folder:")
         for names, licence in licences.FAMILY:

@@ -40,7 +40,7 @@ class HintTexts:
     python: str = sys.executable
 
 
-def suggest(outcome: Outcome, settings: Settings, texts: HintTexts) -> str:
+def suggest_fix(outcome: Outcome, settings: Settings, texts: HintTexts) -> str:
     """What to do; "" if there is nothing to suggest."""
     missing = outcome.missing
     if missing == Reason.INPUT:
@@ -115,19 +115,23 @@ def hint_in_repl(outcome: Outcome, settings: Settings, stdin: str = "") -> str:
     keyboard = (
         f"{stdin} ended too early" if stdin else "/run lets you type it, /run < FILE reads it from a file"
     )
-    return suggest(outcome, settings, HintTexts(set_limit, keyboard, "/attach", "/run 3 4"))
+    return suggest_fix(outcome, settings, HintTexts(set_limit, keyboard, "/attach", "/run 3 4"))
 
 
 def hint_in_shell(
-    outcome: Outcome, settings: Settings, fed: bool = False, name: str = "SESSION", folder: Path | None = None
+    outcome: Outcome,
+    settings: Settings,
+    has_input: bool = False,
+    name: str = "SESSION",
+    folder: Path | None = None,
 ) -> str:
     """What to add to the command line.
 
-    `fed`: the run had keyboard input. `name` is what was run, `folder` the folder of its file.
+    `has_input`: the run had keyboard input. `name` is what was run, `folder` the folder of its file.
     """
-    keyboard = "the input ended too early" if fed else f"mtchat run {name} < FILE reads it from a file"
+    keyboard = "the input ended too early" if has_input else f"mtchat run {name} < FILE reads it from a file"
     arguments = f"mtchat run {name} 3 4"
-    return suggest(
+    return suggest_fix(
         outcome,
         settings,
         HintTexts(limit_option, keyboard, "--attach", arguments, folder if folder is not None else Path()),

@@ -72,10 +72,10 @@ def local_modes(change: Callable[[int], int]) -> Iterator[None]:
 
 
 @contextmanager
-def on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
-    """Calls `tell` at each Ctrl-C, before KeyboardInterrupt is raised as usual; in the main thread only.
+def on_interrupt(on_stop: Callable[[], None]) -> Iterator[None]:
+    """Calls `on_stop` at each Ctrl-C, before KeyboardInterrupt is raised as usual; in the main thread only.
 
-    Code that is interrupted may swallow the exception; `tell` is called all the same.
+    Code that is interrupted may swallow the exception; `on_stop` is called all the same.
     """
     before = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(before):
@@ -83,7 +83,7 @@ def on_interrupt(tell: Callable[[], None]) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        tell()
+        on_stop()
         before(number, frame)
 
     signal.signal(signal.SIGINT, stop)
@@ -106,11 +106,13 @@ def forward_keyboard(source: int) -> Iterator[Keyboard]:
     """Copies what is typed at a descriptor into a pipe until the block ends; the terminal stays with us."""
     end, into = os.pipe()
     stop, stopping = os.pipe()
-    board = Keyboard(Path(f"/dev/fd/{end}"))
-    thread = threading.Thread(target=copy_typed, args=(source, into, stop, board), daemon=True, name="typing")
+    keyboard = Keyboard(Path(f"/dev/fd/{end}"))
+    thread = threading.Thread(
+        target=copy_typed, args=(source, into, stop, keyboard), daemon=True, name="typing"
+    )
     thread.start()
     try:
-        yield board
+        yield keyboard
     finally:
         os.close(end)
         os.close(stopping)
@@ -118,14 +120,14 @@ def forward_keyboard(source: int) -> Iterator[Keyboard]:
         os.close(stop)
 
 
-def copy_typed(source: int, into: int, stop: int, board: Keyboard) -> None:
+def copy_typed(source: int, into: int, stop: int, keyboard: Keyboard) -> None:
     """Copies until Ctrl-D, or until `stop` is closed."""
     try:
         while stop not in select.select([source, stop], [], [])[0]:
             piece = os.read(source, PIECE_BYTES)
             if not piece:
                 return
-            board.typed += piece[: MOST_KEPT - len(board.typed)]
+            keyboard.typed += piece[: MOST_KEPT - len(keyboard.typed)]
             while piece:
                 piece = piece[os.write(into, piece) :]
     except OSError:

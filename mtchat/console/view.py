@@ -277,13 +277,13 @@ class View:
 class LiveOutput:
     """Shows what a running program prints as it comes; stderr in another colour.
 
-    On a terminal the unfinished line is redrawn when a carriage return changes it. After `left` rows nothing
-    more is shown.
+    On a terminal the unfinished line is redrawn when a carriage return changes it. At most `rows_left`
+    more rows are shown.
     """
 
     view: View
-    left: int
-    unended: str = ""
+    rows_left: int
+    unfinished: str = ""
 
     def __call__(self, stream: str, text: str) -> None:
         style = YELLOW if stream == "stderr" else ""
@@ -295,19 +295,19 @@ class LiveOutput:
 
     def write(self, text: str, style: str, end: str) -> None:
         """Continue the unfinished line, and end it with `end`."""
-        if self.left <= 0 or not (text or end):
+        if self.rows_left <= 0 or not (text or end):
             return
-        before, line = self.unended, self.unended + text
-        self.unended = "" if end else line[-LONGEST_LINE:]
+        before, line = self.unfinished, self.unfinished + text
+        self.unfinished = "" if end else line[-LONGEST_LINE:]
         changed = self.view.live and "\r" in line.rstrip("\r")
         if changed:
             self.view.erase()
         columns = shutil.get_terminal_size().columns if self.view.live else MOST_COLUMNS
-        found = excerpt(line if changed else text, self.left, columns)
+        found = excerpt(line if changed else text, self.rows_left, columns)
         shown = "".join(found.lines)
         self.view.out.write((self.view.styled(shown, style) if style and shown else shown) + end)
         if end or found.rest:
-            self.left -= max(-(-len(line if changed else before + shown) // columns), 1)
-        if self.left <= 0 or found.rest:
-            self.left = 0
+            self.rows_left -= max(-(-len(line if changed else before + shown) // columns), 1)
+        if self.rows_left <= 0 or found.rest:
+            self.rows_left = 0
             self.view.note("\n… output truncated; mtchat run prints all of it".lstrip("\n" if end else ""))

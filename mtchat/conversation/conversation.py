@@ -127,7 +127,7 @@ class Conversation(LiveSession):
 
         Closing the iterator acts as Ctrl-C does: it ends generation, and keeps what was written.
         """
-        return streaming.stream(self, lambda: self.send(instruction, new=new))
+        return streaming.stream_events(self, lambda: self.send(instruction, new=new))
 
     def add(self, code: str) -> TurnResult:
         """A turn with code that the user wrote, run as any other; no model is asked for it."""

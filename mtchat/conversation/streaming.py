@@ -11,7 +11,7 @@ from mtchat.generate.events import Event
 GRACE_SECONDS = 0.2  # in which a thread stops by itself that hears or writes anything
 
 
-def stream(live: LiveSession, do: Callable[[], object]) -> Iterator[Event]:
+def stream_events(live: LiveSession, do: Callable[[], object]) -> Iterator[Event]:
     """The events while `do` works on a session; what it raises is raised here.
 
     Closing the iterator acts as Ctrl-C does: what is being written or run ends, and what was written stays.

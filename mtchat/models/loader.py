@@ -156,10 +156,10 @@ def fetch(name: str, report: "Callable[[FetchProgress, float], None]") -> Path:
 def list_models() -> list[tuple[str, str]]:
     """The bundled models and whether they are fetched, then those of other packages: (name, description)."""
     bundled = [(row.name, f"{row.title}, {row.text}") for row in cache.list_models(cache.models_folder())]
-    return [*bundled, *offered_models()]
+    return [*bundled, *plugin_models()]
 
 
-def offered_models() -> list[tuple[str, str]]:
+def plugin_models() -> list[tuple[str, str]]:
     """The models that other packages offer, each with its package."""
     return [
         (name, f"from {plugins.source(found)}") for name, found in sorted(plugins.offered(PLUGINS).items())

@@ -67,7 +67,7 @@ def played(
     err = io.StringIO()
     box = replace(BOX, unavailable_reason=lambda: refusal)
     with Log.open(folder / "played.jsonl") as log:
-        script = Script(words, False, False, "", Settings(policy="plain"), edit=edit, written=written)
+        script = Script(words, False, False, "", Settings(policy="plain"), edit=edit, as_code=written)
         code = run_script(
             script, log, LoadingModel("pupil", lambda report: model()), box, View(err, False, False)
         )

@@ -60,8 +60,8 @@ def run_with_keyboard(console: Console, arguments: tuple[str, ...]) -> Outcome:
     if descriptor is None or not asks_for_input(console.session.program.source, console.session.outcome):
         return console.run_showing_output(arguments)
     console.view.note("what you type goes to the program; Ctrl-D ends the input, Ctrl-C stops the program")
-    with show_typing(), forward_keyboard(descriptor) as board:
-        return console.run_showing_output(arguments, keyboard=board)
+    with show_typing(), forward_keyboard(descriptor) as typed_input:
+        return console.run_showing_output(arguments, keyboard=typed_input)
 
 
 def do_vars(console: Console, argument: str) -> None:

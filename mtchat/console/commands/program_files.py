@@ -112,15 +112,15 @@ def list_left(console: Console, outcome: Outcome) -> None:
 def select_files(outcome: Outcome, names: Sequence[str]) -> list[File]:
     """The files that the names or patterns say, each once."""
     for name in names:
-        if any(matches(file.path, name) for file in outcome.files):
+        if any(matches_name(file.path, name) for file in outcome.files):
             continue
         hidden = [file.path for file in outcome.files if fnmatchcase(file.path, name)]
         hint = f"hidden files have to be named in full: {', '.join(hidden)}" if hidden else ""
         raise UsageError(f"the last run left no file {name!r}; {hint or '/files lists what it left'}")
-    return [file for file in outcome.files if any(matches(file.path, name) for name in names)]
+    return [file for file in outcome.files if any(matches_name(file.path, name) for name in names)]
 
 
-def matches(path: str, name: str) -> bool:
+def matches_name(path: str, name: str) -> bool:
     """Whether a name or pattern means a file; a hidden one, as in a shell, only where its dot is typed.
 
     A program could else bring settings of a shell or an editor into the user's folder unseen.
@@ -139,35 +139,37 @@ def copy_files(console: Console, files: Sequence[File], target: Path, force: boo
             raise MtchatError(
                 f"{file.path!r} is not in {short_path(console.files_folder)}, so nothing was copied"
             )
-    goals = [target / Path(file.path).name for file in files]
-    for goal in goals:
-        if goals.count(goal) > 1:
+    targets = [target / Path(file.path).name for file in files]
+    for target_file in targets:
+        if targets.count(target_file) > 1:
             raise MtchatError(
-                f"two files would be copied to {short_path(goal)}; copy them to different folders"
+                f"two files would be copied to {short_path(target_file)}; copy them to different folders"
             )
-        if os.path.lexists(goal) and not force:
+        if os.path.lexists(target_file) and not force:
             raise MtchatError(
-                f"{short_path(goal)} already exists, so nothing was copied; --force overwrites it"
+                f"{short_path(target_file)} already exists, so nothing was copied; --force overwrites it"
             )
-    for file, goal in zip(files, goals, strict=True):
-        copied = replace(file, size=copy_file(console.files_folder, file, goal, force))
-        console.view.say(f"copied {file.path} to {os.path.join(target, goal.name)} ({describe_size(copied)})")
+    for file, target_file in zip(files, targets, strict=True):
+        copied = replace(file, size=copy_file(console.files_folder, file, target_file, force))
+        console.view.say(
+            f"copied {file.path} to {os.path.join(target, target_file.name)} ({describe_size(copied)})"
+        )
 
 
-def copy_file(place: Path, file: File, goal: Path, force: bool) -> int:
+def copy_file(folder: Path, file: File, target_file: Path, force: bool) -> int:
     """Copies a file that a run left, and gives its size in bytes."""
-    source = place / file.path
+    source = folder / file.path
     try:
-        opened = below(place, file.path)
+        opened = below(folder, file.path)
     except FileNotFoundError:
         raise MtchatError(f"{short_path(source)} no longer exists; /run creates it again") from None
     except OSError as error:
         raise MtchatError(f"cannot copy {short_path(source)}: {error.strerror}") from None
     try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        return copy(opened, goal, force)
+        target_file.parent.mkdir(parents=True, exist_ok=True)
+        return copy(opened, target_file, force)
     except OSError as error:
-        raise MtchatError(f"cannot copy to {short_path(goal)}: {error.strerror}") from None
+        raise MtchatError(f"cannot copy to {short_path(target_file)}: {error.strerror}") from None
     finally:
         os.close(opened)
 
