@@ -6,35 +6,80 @@ Any installed package adds to it without touching mtchat, by entry points in its
     [project.entry-points."mtchat.policies"]
     careful = "my_package.policy:POLICY"
 
-The groups are those of `GROUPS`. A name that mtchat has itself cannot be replaced.
+The groups are those of `GROUPS`. A name that mtchat has itself cannot be replaced. No fault of another
+package ends a session: what breaks its contract is left out, and what its code raises becomes a PluginError.
 """
 
+import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from functools import cache, partial
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, wraps
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from mtchat.errors import PluginError, UsageError, reason
+from mtchat.errors import MtchatError, PluginError, UsageError, reason
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-# What an entry point of each group names.
-GROUPS: Mapping[str, str] = MappingProxyType(
+T = TypeVar("T")
+ANYTHING = "builtins:object"
+TEXT = "builtins:str"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What an entry point of a group names. Kinds are written as module:name and imported when needed.
+
+    A module must define `values`, each of that kind, and `functions`, which return that kind; it may define
+    `optional` functions. `name` is what the entry point itself may be called.
+    """
+
+    what: str
+    kind: str = "types:ModuleType"
+    values: Mapping[str, str] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+    optional: Mapping[str, str] = field(default_factory=dict)
+    name: str = ".+"
+
+
+GROUPS: Mapping[str, Contract] = MappingProxyType(
     {
-        "mtchat.families": "a module with the functions of mtchat.generate.prompt.family.Family",
-        "mtchat.formats": "a module with SUFFIX and write(session) -> str",
-        "mtchat.backends": "a module with the functions of mtchat.sandbox.backend.Backend",
-        "mtchat.policies": "a mtchat.Policy",
-        "mtchat.commands": "a mtchat.Command: a slash command of the REPL and of scripts",
-        "mtchat.models": "a function load(name, report) that returns a mtchat.Model",
+        "mtchat.families": Contract(
+            "a module with the functions of mtchat.generate.prompt.family.Family",
+            functions={
+                "matches": ANYTHING,
+                **dict.fromkeys(("render", "repair", "revise"), "mtchat.session.prompt:Prompt"),
+                "cut": "mtchat.generate.prompt.family:Cut",
+                "chunk": TEXT,
+            },
+        ),
+        "mtchat.formats": Contract(
+            "a module with SUFFIX and write(session) -> str",
+            values={"SUFFIX": TEXT},
+            functions={"write": TEXT},
+            optional={"bring": "mtchat.export.format:ImportedProgram", "illustrate": TEXT},
+        ),
+        "mtchat.backends": Contract(
+            "a module with RANK and the functions of mtchat.sandbox.backend.Backend",
+            values={"RANK": "builtins:int"},
+            functions={"variants": "builtins:tuple", "prepare": ANYTHING, "explain": "builtins:tuple"},
+        ),
+        "mtchat.policies": Contract("a mtchat.Policy", kind="mtchat:Policy"),
+        "mtchat.commands": Contract(
+            "a mtchat.Command: a slash command of the REPL and of scripts",
+            kind="mtchat:Command",
+            name=r"[^\W\d_][\w-]*",
+        ),
+        "mtchat.models": Contract(
+            "a function load(name, report) that returns a mtchat.Model", kind="collections.abc:Callable"
+        ),
     }
 )
-
-T = TypeVar("T")
 
 
 def names(package: str) -> tuple[str, ...]:
@@ -50,47 +95,67 @@ def load(package: str, name: str) -> ModuleType:
     if found is None:
         kind, known = package.rsplit(".", 1)[-1], ", ".join(names(package))
         raise UsageError(f"{name!r} is not one of the {kind}: {known}")
-    return get(found, ModuleType)
+    return cast(ModuleType, get(found))
 
 
 def load_all(package: str) -> dict[str, ModuleType]:
-    """All extensions of an open folder by name; those of other packages that fail to load are left out."""
+    """All extensions of an open folder by name, without faulty ones of other packages."""
     found = {name: importlib.import_module(f"{package}.{name}") for name in files(package)}
-    others = values(group_of(package), ModuleType)
+    others = values(group_of(package))
     return dict(sorted({**others, **found}.items()))
 
 
-def values(group: str, kind: type[T] | tuple[type[T], ...]) -> dict[str, T]:
-    """What other packages offer under a group, by name; what fails to load or is no `kind` is left out.
+def values(group: str) -> dict[str, Any]:
+    """What other packages offer under a group, by name, without what fails to load or breaks its contract.
 
     So one broken package ends no session; `problems` tells the doctor, `value` whoever asks for it by name.
     """
-    found: dict[str, T] = {}
+    found: dict[str, Any] = {}
     for name in sorted(offered(group)):
         with suppress(PluginError):
-            found[name] = get(offered(group)[name], kind)
+            found[name] = get(offered(group)[name])
     return found
 
 
-def value(group: str, name: str, kind: type[T] | tuple[type[T], ...]) -> T | None:
-    """What another package offers under this name, None if none does. PluginError if it fails to load."""
+def value(group: str, name: str) -> Any:
+    """What another package offers under this name, None if none does. PluginError if it is faulty."""
     found = offered(group).get(name)
-    return get(found, kind) if found is not None else None
+    return get(found) if found is not None else None
 
 
-def problems() -> Iterator[str]:
-    """What is wrong with the extensions of other packages, a line for each that cannot be loaded."""
+def problems(own: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the extensions of other packages: the package, and a line for each that is not used.
+
+    `own` holds the names that mtchat has itself, by group.
+    """
     for group in GROUPS:
         for found in offered(group).values():
+            if found.name in own.get(group, ()):
+                yield (
+                    source(found),
+                    f"{found.name} of {source(found)} is ignored: mtchat has {found.name} itself, and "
+                    "names of its own cannot be replaced",
+                )
+                continue
             try:
-                imported(found)
+                get(found)
             except PluginError as error:
-                yield str(error)
+                yield source(found), str(error)
+    yield from unknown_groups()
 
 
-def functions(group: str) -> dict[str, Callable[[], Callable[..., object]]]:
-    """The functions that other packages offer under a group, by name; calling a value imports its package."""
-    return {name: partial(function, found) for name, found in sorted(offered(group).items())}
+def unknown_groups() -> Iterator[tuple[str, str]]:
+    """The entry points that are meant for mtchat under a group that it does not have."""
+    from importlib.metadata import entry_points
+
+    known = entry_points()
+    for group in sorted(group for group in known.groups if group.startswith("mtchat.")):
+        if group not in GROUPS:
+            near = difflib.get_close_matches(group, GROUPS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the groups are {', '.join(GROUPS)}"
+            for found in known.select(group=group):
+                text = f"{found.name} of {source(found)} is ignored: mtchat has no group {group}; {hint}"
+                yield source(found), text
 
 
 def summary(module: ModuleType) -> str:
@@ -124,35 +189,114 @@ def offered(group: str) -> Mapping[str, "EntryPoint"]:
     return found
 
 
-def get(found: "EntryPoint", kind: type[T] | tuple[type[T], ...]) -> T:
-    """What an entry point names. PluginError says which package fails, and why."""
+@cache
+def get(found: "EntryPoint") -> object:
+    """What an entry point names, checked by its contract. PluginError says which package fails, and why.
+
+    A module is given as a copy whose functions raise no other errors than MtchatError.
+    """
+    contract = GROUPS[found.group]
+    if not re.fullmatch(contract.name, found.name):
+        raise PluginError(
+            f"{found.name!r} of {source(found)} cannot be a name in {found.group}: it has to begin with a "
+            "letter and consist of letters, digits, - and _"
+        )
     value = imported(found)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind_of(contract.kind)):
         raise PluginError(
             f"{found.name} of {source(found)} is {type(value).__name__}, but {found.group} takes "
-            f"{GROUPS[found.group]}"
+            f"{contract.what}"
         )
-    return value
-
-
-def function(found: "EntryPoint") -> Callable[..., object]:
-    """The function that an entry point names."""
-    value = imported(found)
-    if not callable(value):
+    if not isinstance(value, ModuleType):
+        return value
+    if faults := list(faults_of(value, contract)):
         raise PluginError(
-            f"{found.name} of {source(found)} is {type(value).__name__}, but {found.group} takes "
-            f"{GROUPS[found.group]}"
+            f"{found.name} of {source(found)} {' and '.join(faults)}, but {found.group} takes {contract.what}"
         )
-    return value
+    copy = ModuleType(value.__name__)
+    vars(copy).update(vars(value))
+    for name, returned in {**contract.functions, **contract.optional}.items():
+        if (function := getattr(value, name, None)) is not None:
+            setattr(copy, name, guard(found, function, returned))
+    return copy
+
+
+def faults_of(module: ModuleType, contract: Contract) -> Iterator[str]:
+    """What a module lacks, or defines as something else than its contract says."""
+    required = (*contract.values, *contract.functions)
+    if missing := [name for name in required if not hasattr(module, name)]:
+        yield f"lacks {', '.join(missing)}"
+    for name, kind in contract.values.items():
+        value = getattr(module, name, None)
+        if hasattr(module, name) and not isinstance(value, kind_of(kind)):
+            yield f"has a {name} that is {type(value).__name__}"
+    for name in (*contract.functions, *contract.optional):
+        if hasattr(module, name) and not callable(getattr(module, name)):
+            yield f"has a {name} that is no function"
+
+
+def guard(found: "EntryPoint", function: Callable[..., Any], returned: str = ANYTHING) -> Callable[..., Any]:
+    """A function of another package that raises PluginError in place of errors that are not mtchat's.
+
+    It does so also where the function returns something else than a `returned`.
+    """
+
+    @wraps(function)
+    def guarded(*args: Any, **options: Any) -> Any:
+        with converting_errors(found):
+            value = function(*args, **options)
+        if isinstance(value, AbstractContextManager):
+            return guard_context(found, value)
+        kind = kind_of(returned)
+        if not isinstance(value, kind):
+            name = getattr(function, "__name__", found.name)
+            raise PluginError(
+                f"{found.name} of {source(found)} failed: {name} returned {type(value).__name__} "
+                f"in place of {kind.__name__}; update or uninstall that package"
+            )
+        return value
+
+    return guarded
+
+
+@contextmanager
+def guard_context(found: "EntryPoint", context: AbstractContextManager[T]) -> Iterator[T]:
+    """A context of another package; what is raised inside it is not the package's and stays as it is."""
+    with ExitStack() as stack:
+        with converting_errors(found):
+            value = stack.enter_context(context)
+        yield value
+
+
+@contextmanager
+def converting_errors(found: "EntryPoint") -> Iterator[None]:
+    """What another package's code raises becomes a PluginError that names the package."""
+    try:
+        yield
+    except MtchatError:
+        raise
+    except Exception as error:  # another package's code can raise anything
+        raise PluginError(
+            f"{found.name} of {source(found)} failed: {reason(error)}; update or uninstall that package"
+        ) from error
+
+
+@cache
+def kind_of(name: str) -> type:
+    """A kind by its module:name."""
+    return cast(type, pkgutil.resolve_name(name))
 
 
 def imported(found: "EntryPoint") -> object:
+    """What an entry point names, unchecked."""
     try:
         value: object = found.load()
     except Exception as error:  # another package's code can raise anything
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        own = absent and f"{found.module}.".startswith(f"{absent}.")  # its own, which pip cannot install
+        why = f"there is no module {absent}" if own else reason(error)
         raise PluginError(
-            f"{found.name} of {source(found)} cannot be loaded: {reason(error)}; "
-            "update or uninstall that package"
+            f"{found.name} of {source(found)} cannot be loaded: {why}; update or uninstall that package"
         ) from error
     return value
 

@@ -15,8 +15,14 @@ import platformdirs
 
 from mtchat import plugins
 from mtchat.bundled_models import cache
+from mtchat.console import slash
 from mtchat.console.view import GREEN, RED, YELLOW, View
 from mtchat.errors import ExitCode
+from mtchat.export import format
+from mtchat.generate import policy
+from mtchat.generate.prompt import family
+from mtchat.models import loader
+from mtchat.sandbox import backend
 from mtchat.version import __version__
 
 SCIENCE = ("numpy", "pandas", "sklearn", "matplotlib")
@@ -83,9 +89,17 @@ def check_python() -> Iterator[Finding]:
 def check_extensions() -> Iterator[Finding]:
     """The packages that extend mtchat, and those that try to."""
     found = {plugins.source(each) for group in plugins.GROUPS for each in plugins.offered(group).values()}
-    if found:
-        yield Finding(GOOD, "extensions", ", ".join(sorted(found)))
-    for problem in plugins.problems():
+    folders = (family.FAMILIES, format.FORMATS, backend.PACKAGE)
+    own = {
+        **{plugins.group_of(folder): plugins.files(folder) for folder in folders},
+        slash.GROUP: tuple(slash.own_commands()),
+        policy.GROUP: tuple(policy.POLICIES),
+        loader.PLUGINS: loader.own_names(),
+    }
+    problems = [*plugins.problems(own), *family.check_families()]
+    if good := found - {package for package, _ in problems}:
+        yield Finding(GOOD, "extensions", ", ".join(sorted(good)))
+    for _, problem in problems:
         yield Finding(POOR, "extensions", problem)
 
 

@@ -44,7 +44,7 @@ from mtchat.store import Log
 __all__ = ["Console", "Host", "Leave"]
 
 
-class Leave(Exception):  # noqa: N818 - not an error: the user wants to go
+class Leave(BaseException):
     """The user leaves the REPL."""
 
 

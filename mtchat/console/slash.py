@@ -54,10 +54,30 @@ class Command:
 @cache
 def commands() -> tuple[Command, ...]:
     """Every command, by name; a name that mtchat has itself cannot be replaced."""
-    own = {each.name: each for module in modules() for each in importlib.import_module(module).COMMANDS}
-    offered = plugins.values(GROUP, Command)
-    others = [replace(each, name=name) for name, each in offered.items() if name not in own]
-    return tuple(sorted([*own.values(), *others], key=lambda each: each.name))
+    own = own_commands()
+    offered: dict[str, Command] = plugins.values(GROUP)
+    others = {name: guarded(name, each) for name, each in offered.items() if name not in own}
+    return tuple(sorted([*own.values(), *others.values()], key=lambda each: each.name))
+
+
+def own_commands() -> dict[str, Command]:
+    """The commands of mtchat itself, by name."""
+    return {each.name: each for module in modules() for each in importlib.import_module(module).COMMANDS}
+
+
+def guarded(name: str, command: Command) -> Command:
+    """A command of another package under the name of its entry point; its errors become PluginErrors."""
+    found, complete = plugins.offered(GROUP)[name], command.complete
+
+    def offer(console: Console) -> Rows:
+        return tuple(complete(console)) if complete else ()
+
+    return replace(
+        command,
+        name=name,
+        do=plugins.guard(found, command.do),
+        complete=plugins.guard(found, offer) if complete else None,
+    )
 
 
 def modules() -> Iterator[str]:
@@ -75,10 +95,14 @@ def names() -> tuple[str, ...]:
 
 
 def find(name: str) -> Command:
-    """A command by its name; an unknown name is a UsageError that says which one may be meant."""
+    """A command by its name; an unknown name is a UsageError that says which one may be meant.
+
+    A broken one of another package is a PluginError that says what is wrong with it.
+    """
     for each in commands():
         if each.name == name:
             return each
+    plugins.value(GROUP, name)  # PluginError says why one of another package is not used
     near = difflib.get_close_matches(name, names(), n=1)
     hint = f" (did you mean /{near[0]}?)" if near else ""
     raise UsageError(f"no command /{name}{hint}; /help lists them")

@@ -77,6 +77,11 @@ def names() -> tuple[str, ...]:
     return plugins.names(FORMATS)
 
 
+def usable() -> list[Format]:
+    """All formats by name, without those of other packages that break their contract."""
+    return [describe(name, module) for name, module in plugins.load_all(FORMATS).items()]
+
+
 def load(name: str) -> Format:
     return describe(name, plugins.load(FORMATS, name))
 
@@ -96,16 +101,17 @@ def reader_for(suffix: str) -> Callable[[str], ImportedProgram]:
 
 def readable() -> Mapping[str, Callable[[str], ImportedProgram]]:
     """What reads files, by their suffixes."""
-    found = [describe(name, module) for name, module in plugins.load_all(FORMATS).items()]
     own = plugins.files(FORMATS)  # which come last, so that no other package takes their suffixes
     return {
-        each.suffix: each.bring for each in sorted(found, key=lambda each: each.name in own) if each.bring
+        each.suffix: each.bring for each in sorted(usable(), key=lambda each: each.name in own) if each.bring
     }
 
 
 def of_suffix(path: str, session: Session) -> str:
     """The format of a file by its name; the program's own where the name has no suffix."""
-    kinds = {suffix(load(each), session): each for each in (CODE, *names())}
+    own = plugins.files(FORMATS)  # which come last, so that no other package takes their suffixes
+    forms = sorted(usable(), key=lambda each: each.name in own)
+    kinds = {suffix(each, session): each.name for each in forms}
     name = path.lower()
     for end in sorted(kinds, key=len, reverse=True):
         if name.endswith(end.lower()):

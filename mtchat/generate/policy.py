@@ -99,8 +99,8 @@ FORMER_NAMES: Mapping[str, str] = MappingProxyType({"afresh": "rewrite", "checks
 
 def known() -> Mapping[str, Policy]:
     """All policies by name, sorted: those of the table and those of other packages."""
-    offered = {name: policy for name, policy in plugins.values(GROUP, Policy).items() if name not in POLICIES}
-    return dict(sorted({**POLICIES, **offered}.items()))
+    offered: dict[str, Policy] = plugins.values(GROUP)
+    return dict(sorted({**offered, **POLICIES}.items()))
 
 
 def load(name: str) -> Policy:
@@ -108,7 +108,8 @@ def load(name: str) -> Policy:
     name = FORMER_NAMES.get(name, name)
     if name in POLICIES:
         return POLICIES[name]
-    if policy := plugins.value(GROUP, name, Policy):
+    policy: Policy | None = plugins.value(GROUP, name)
+    if policy is not None:
         return policy
     raise UsageError(f"{name!r} is not a policy; choose from: {', '.join(known())}")
 

@@ -14,16 +14,19 @@ import platformdirs
 
 from mtchat import plugins
 from mtchat.bundled_models import cache, catalogue
-from mtchat.errors import ModelError, MtchatError
+from mtchat.errors import ModelError, MtchatError, PluginError
 from mtchat.generate.prompt import family
 from mtchat.models.loading import Model, ModelLoader, Report
 from mtchat.session.settings import Sampling
 
 if TYPE_CHECKING:  # downloads need half of the network library, which the prompt does not wait for
+    from importlib.metadata import EntryPoint
+
     from mtchat.bundled_models.fetch import FetchProgress
 
 HEADROOM = 1.5  # memory that a model takes, by the size of its files: weights, keys and values
 PLUGINS = "mtchat.models"  # the entry points of models from other packages
+MEMBERS = ("card", "complete", "candidates", "text", "count", "close")  # of a Model
 
 
 def model_loader(
@@ -80,8 +83,9 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     """Loads a model, fetching it first if need be. ModelError says why it cannot be had."""
     if name.startswith("openai:"):
         raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
-    if offered := plugins.functions(PLUGINS).get(name):
-        return cast(Model, offered()(name, report))
+    offered = plugins.offered(PLUGINS).get(name)
+    if offered is not None and catalogue.find_or_none(name) is None:
+        return load_offered(offered, report)
     source, fingerprint = locate(name, report)
     report("loading")
     from mtchat.inference.loaders import devices
@@ -100,6 +104,18 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     if bundled := catalogue.find_or_none(name):
         loaded.card = replace(loaded.card, licence=bundled.licence)
     return loaded
+
+
+def load_offered(found: "EntryPoint", report: Report) -> Model:
+    """Loads a model that another package offers. PluginError says what is wrong with it."""
+    load_it = cast(Callable[..., object], plugins.get(found))
+    model = plugins.guard(found, load_it)(found.name, report)
+    if missing := [each for each in MEMBERS if not hasattr(model, each)]:
+        raise PluginError(
+            f"{found.name} of {plugins.source(found)} failed: load returned {type(model).__name__}, "
+            f"which lacks {', '.join(missing)}; update or uninstall that package"
+        )
+    return cast(Model, model)
 
 
 def converted_folder() -> Path:
@@ -161,9 +177,13 @@ def list_models() -> list[tuple[str, str]]:
 
 def plugin_models() -> list[tuple[str, str]]:
     """The models that other packages offer, each with its package."""
-    return [
-        (name, f"from {plugins.source(found)}") for name, found in sorted(plugins.offered(PLUGINS).items())
-    ]
+    offered = {name: found for name, found in plugins.offered(PLUGINS).items() if name not in own_names()}
+    return [(name, f"from {plugins.source(found)}") for name, found in sorted(offered.items())]
+
+
+def own_names() -> tuple[str, ...]:
+    """The names of the bundled models, which no other package can take."""
+    return tuple(each.name for each in catalogue.load_catalogue())
 
 
 def load_model(name: str = "starter", *, precision: str = "auto", device: str = "auto") -> Model:

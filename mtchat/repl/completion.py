@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import islice
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
@@ -10,6 +11,7 @@ from prompt_toolkit.document import Document
 
 from mtchat.console import slash
 from mtchat.console.console import Console
+from mtchat.errors import PluginError
 from mtchat.session.text import escape_controls
 
 LAST_WORD = re.compile(r"(?:[^\s\\<]|\\.)*$")
@@ -34,7 +36,8 @@ class SlashCompleter(Completer):
         elif name in slash.names():
             command = slash.find(name)
             if command.complete is not None and " " not in argument:
-                yield from complete_rows(command.complete(self.console()), argument)
+                with suppress(PluginError):  # the command itself says what is wrong with its package
+                    yield from complete_rows(command.complete(self.console()), argument)
             if command.paths is not None and command.paths in argument:
                 yield from complete_path(argument)
 

@@ -115,7 +115,7 @@ def do_export(console: Console, argument: str) -> None:
 
 
 def complete_export(console: Console) -> list[tuple[str, str]]:
-    return [(each, format.load(each).help) for each in format.names()]
+    return [(each.name, each.help) for each in format.usable()]
 
 
 COMMANDS = (

@@ -1,6 +1,7 @@
 """The contract of a model family, which knows the prompts of its models, and the choice of one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from inspect import isfunction, signature
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 from typing import Protocol, cast
 
 from mtchat import plugins
+from mtchat.errors import PluginError
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.turn import Turn
@@ -88,9 +90,22 @@ def load(name: str, language: Language = PYTHON) -> Family:
 
 
 def choose(card: ModelCard) -> str:
-    """The family of a model: the first by name that claims it, those of other packages before our own."""
+    """The family of a model: the first by name that claims it, those of other packages before our own.
+
+    One of another package that fails to say so is passed over; `check_families` tells the doctor.
+    """
     own, found = plugins.files(FAMILIES), plugins.load_all(FAMILIES)
     for name in sorted(found, key=lambda name: (name in own, name)):
-        if cast(Family, found[name]).matches(card):
-            return name
+        with suppress(PluginError):
+            if cast(Family, found[name]).matches(card):
+                return name
     return "codegen"
+
+
+def check_families() -> Iterator[tuple[str, str]]:
+    """The packages whose families cannot say whether a model is theirs, each with what is wrong."""
+    for name, family in plugins.values(plugins.group_of(FAMILIES)).items():
+        try:
+            family.matches(ModelCard("doctor", chat=True))
+        except PluginError as error:
+            yield plugins.source(plugins.offered(plugins.group_of(FAMILIES))[name]), str(error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from mtchat.errors import SandboxError
+from mtchat.errors import MtchatError, PluginError, SandboxError
 from mtchat.sandbox.backend import Backend, LaunchCommand, LaunchRequest, Variant, backends
 from mtchat.sandbox.guest import source_file
 from mtchat.sandbox.guest.wire import LaunchJob
@@ -202,12 +202,14 @@ def choose(candidates: tuple[Backend, ...]) -> BackendChoice:
         stronger = failures[0] if failures else Probe()
         try:
             variants = backend.variants()
-        except SandboxError as error:
-            reason, _, fix = str(error).partition("; ")
-            failures.append(Probe(reason=reason, fix=fix))
+        except (SandboxError, PluginError) as error:
+            failures.append(failed_probe(error))
             continue
         for variant in variants:
-            attempt = try_variant(backend, variant)
+            try:
+                attempt = try_variant(backend, variant)
+            except PluginError as error:
+                attempt = failed_probe(error)
             if attempt.ok:
                 return BackendChoice(
                     replace(attempt, reason=stronger.reason, fix=stronger.fix), backend, variant
@@ -216,6 +218,12 @@ def choose(candidates: tuple[Backend, ...]) -> BackendChoice:
     return BackendChoice(
         failures[0] if failures else Probe(reason="no backend is installed", fix="reinstall mtchat")
     )
+
+
+def failed_probe(error: MtchatError) -> Probe:
+    """What a backend that cannot be used says: why, and after a semicolon what to do."""
+    reason, _, fix = str(error).partition("; ")
+    return Probe(reason=reason, fix=fix)
 
 
 def try_variant(backend: Backend, variant: Variant) -> Probe:

@@ -1,0 +1,5 @@
+"""A format without a suffix."""
+
+
+def write(session):
+    return ""

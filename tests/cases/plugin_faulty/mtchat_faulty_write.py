@@ -1,0 +1,7 @@
+"""A format that cannot be written."""
+
+SUFFIX = ".bad"
+
+
+def write(session):
+    raise KeyError("colour")
