@@ -1,7 +1,8 @@
 """The conversation: all that can be done with a session, a model and a sandbox, by programs and people."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -142,6 +143,8 @@ class Conversation(LiveSession):
         """
         before = self.session
         if isinstance(correction, str):
+            if number:
+                before.turn_at(number)  # or the error that there is no such turn
             correction = target_correction(before.path, correction, number)
         made = apply_correction(self.generator(), before, correction, self.settings.sampling)
         return self.keep_result(before, made, "correction")
@@ -155,6 +158,7 @@ class Conversation(LiveSession):
         """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
         if not self.runs_unseen_code:
             raise UsageError("comparing candidates runs them without asking; /set run on allows that")
+        require_count("count", count)
         generator = self.quiet_generator()
         with self.waiting(lambda: f"generating {count} more candidates", str):
             spread = sample_alternatives(generator, self.session, self.settings.sampling, count)
@@ -162,16 +166,21 @@ class Conversation(LiveSession):
         return spread
 
     def alternatives(self) -> tuple[Turn, ...]:
-        """All candidates for the last turn, each code once, in the order they were made."""
+        """All candidates for the last turn's instruction, each code once, in the order they were made.
+
+        What stands in the same place for another instruction, as on another branch, is none of them.
+        """
         last = self.turn().turn
         found = {last.chunk: last}
         for turn in self.session.children(last.parent):
-            found.setdefault(turn.chunk, turn)
+            if turn.instruction == last.instruction or turn.instruction_as_typed == last.instruction_as_typed:
+                found.setdefault(turn.chunk, turn)
         order = {turn.id: position for position, turn in enumerate(self.session.turns)}
         return tuple(sorted(found.values(), key=lambda turn: order[turn.id]))
 
     def pick(self, number: int) -> TurnResult:
         """Makes one of the `alternatives` the last turn, by its number from 1."""
+        require_count("number", number)
         tries = self.alternatives()
         if not 1 <= number <= len(tries):
             raise UsageError(f"there are {len(tries)} candidates; /pick lists them")
@@ -184,6 +193,7 @@ class Conversation(LiveSession):
 
     def recode(self, number: int, code: str) -> editing.EditResult:
         """Turn `number` with this code, whose holes (<<fill>>) the model fills; then the later ones."""
+        self.session.turn_at(number)  # or the error that there is no such turn
         filler = ""
         if first_hole(code):
             code = editing.fill_turn(self, number, code)
@@ -202,6 +212,7 @@ class Conversation(LiveSession):
 
     def fix(self, rounds: int = 3) -> FixResult:
         """Asks the model to repair the turn that fails. However it ends, the best program is the live one."""
+        require_count("rounds", rounds)
         self.require_sandbox()
         run = self.run_program_if_approved if self.settings.run == ASK else self.run_program
         fixed = fix(replace(self.generator(), run=run), self.session, self.settings.sampling, rounds)
@@ -212,12 +223,14 @@ class Conversation(LiveSession):
 
     def undo(self, steps: int = 1) -> tuple[Turn, ...]:
         """Takes back the last steps, a turn or a correction each; gives what they had made, last first."""
+        require_count("steps", steps)
         session, left = undo_steps(self.session, steps)
         self.keep(session, "undo")
         return left
 
     def redo(self, steps: int = 1) -> tuple[Turn, ...]:
         """Brings back what `undo` took back."""
+        require_count("steps", steps)
         session, back = redo_steps(self.session, steps)
         self.keep(session, "redo")
         return back
@@ -261,27 +274,39 @@ class Conversation(LiveSession):
         return "\n".join(itertools.chain.from_iterable(explained))
 
     def run(
-        self, arguments: Sequence[str] = (), stdin: Path | None = None, on_output: OnOutput = ignore_output
+        self,
+        arguments: str | Iterable[str] = (),
+        stdin: str | Path | None = None,
+        on_output: OnOutput = ignore_output,
     ) -> Outcome:
-        """Runs the whole program from its first line; recorded if it was given no arguments and no input."""
+        """Runs the whole program from its first line; recorded if it was given no arguments and no input.
+
+        One string is one argument. `stdin` is the file that the program reads its input from.
+        """
         self.turn()
+        words = as_arguments(arguments)
+        file = None if stdin is None else Path(stdin)
         self.require_sandbox()
-        self.run_whole(tuple(arguments), stdin, on_output)
-        return self.record(tuple(arguments), stdin)
+        self.run_whole(words, file, on_output)
+        return self.record(words, file)
 
     def vars(self) -> tuple[Variable, ...]:
         """The variables that the program has at its end, or where it fails."""
         self.turn()
         return self.run_for_variables().variables
 
-    def attach(self, paths: Sequence[Path], *, save: bool = True) -> None:
-        """Gives programs copies of files and folders; without `save`, that is saved with the next turn."""
-        session = attach(self.session, paths, self.settings.disk_mib)
+    def attach(self, paths: str | Path | Iterable[str | Path], *, save: bool = True) -> None:
+        """Gives programs copies of a file or folder, or of several.
+
+        Without `save`, that is saved with the next turn.
+        """
+        files = as_paths(paths)
+        session = attach(self.session, files, self.settings.disk_mib)
         if save:
             self.keep(session, "attach")
         else:
             self.session = session
-        self.remember_attached(paths)
+        self.remember_attached(files)
 
     def export(self, kind: str = "py") -> str:
         """The program in a format such as "py", "ipynb" or "md"."""
@@ -291,6 +316,38 @@ class Conversation(LiveSession):
     def has_run(self) -> bool:
         """Whether the live program has been run to its end, well or badly."""
         return not never_ended(self.outcome)
+
+
+def require_count(name: str, value: object) -> None:
+    """UsageError if a number that was given is not a whole one of at least 1."""
+    if not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """One path or several as a list; UsageError if it is something else."""
+    several = [paths] if isinstance(paths, str | os.PathLike) else paths
+    try:
+        found = [os.fspath(each) for each in several]
+    except TypeError:
+        raise UsageError(f"attach takes one path or several, not {paths!r}") from None
+    if "" in found:
+        raise UsageError("the file name is empty; use . for the current folder")
+    return [Path(each) for each in found]
+
+
+def as_arguments(arguments: str | Iterable[str]) -> tuple[str, ...]:
+    """The arguments of a program, of which one may be given alone; UsageError if they are not strings."""
+    if isinstance(arguments, str):
+        return (arguments,)
+    try:
+        words = tuple(arguments)
+    except TypeError:
+        raise UsageError(f"run takes strings as arguments, not {arguments!r}") from None
+    for word in words:
+        if not isinstance(word, str):
+            raise UsageError(f"run takes strings as arguments, not {word!r}")
+    return words
 
 
 def was_written_by(turn: Turn, card: ModelCard) -> bool:

@@ -125,6 +125,7 @@ def is_complete(made: Session, base: Session) -> bool:
 def drop_turn(live: LiveSession, number: int) -> EditResult:
     """The program without a turn: the later ones keep their code. It has not run yet."""
     old = live.session
+    old.turn_at(number)  # or the error that there is no such turn
     later = len(old.path) - number
     made, name = name_branch(without_turn(old, number), old.head, f"before-drop-{number}")
     live.keep(made, "drop")

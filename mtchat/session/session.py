@@ -138,6 +138,8 @@ class Session:
 
     def turn_at(self, number: int) -> Turn:
         """Turn `number` of the live path, counted from 1."""
+        if not isinstance(number, int):
+            raise UsageError(f"a turn is named by its number from 1, not by {number!r}")
         if not 1 <= number <= len(self.path):
             raise MtchatError(
                 f"no turn {number}; the program has {count_turns(len(self.path))}, and /show shows them"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from string import ascii_lowercase
+from typing import Any, Self
 
 from mtchat.errors import UsageError
 from mtchat.session import language as languages
@@ -15,7 +16,8 @@ class Sampling:
     """How the model samples a completion of at most `max_tokens` tokens.
 
     Temperature 0 is greedy; top_k 0 and top_p 1 switch those filters off. On the same machine and build, the
-    same seed gives the same code.
+    same seed gives the same code. UsageError if a value is of another type or out of bounds; a seed may be of
+    any size, as those of further candidates are counted on from the first.
     """
 
     temperature: float = 0.0
@@ -24,20 +26,41 @@ class Sampling:
     seed: int = 0
     max_tokens: int = 512
 
+    def __post_init__(self) -> None:
+        check_numbers(self, endless="seed")
+
+    @classmethod
+    def from_record(cls, **values: Any) -> Self:
+        """The sampling that a session file names, which may be out of bounds: nothing samples with it yet."""
+        made = object.__new__(cls)
+        for each in fields(cls):
+            object.__setattr__(made, each.name, values.get(each.name, each.default))
+        return made
+
 
 @dataclass(frozen=True)
 class Limits:
-    """What one run may use: wall clock, memory of a process, size of a stream and of the work folder."""
+    """What one run may use: wall clock, memory of a process, size of a stream and of the work folder.
+
+    UsageError if a value is of another type or out of bounds; a run may take any number of seconds, as one
+    that waits for the user's input does.
+    """
 
     seconds: float = 30.0
     memory_mib: int = 1024
     output_kib: int = 1024
     disk_mib: int = 256
 
+    def __post_init__(self) -> None:
+        check_numbers(self, endless="seconds")
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything /set knows, with the value a new session starts from."""
+    """Everything /set knows, with the value a new session starts from.
+
+    UsageError if a value is of another type, out of bounds or none of its words; it says what is allowed.
+    """
 
     temperature: float = 0.0
     top_p: float = 0.95
@@ -55,6 +78,17 @@ class Settings:
     corrections: bool = True
     language: str = languages.PYTHON.name
 
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        for name, words in {"run": (ON, ASK, OFF), **CHOICES}.items():
+            check_word(name, getattr(self, name), words)
+        if type(self.corrections) is not bool:
+            raise UsageError(f"corrections must be True or False, not {brief(self.corrections)}")
+        check_policy(self.policy)
+        if not isinstance(self.language, str):
+            raise UsageError(f"language must be a name such as python or go, not {brief(self.language)}")
+        languages.parse_language(self.language)
+
     @property
     def sampling(self) -> Sampling:
         return Sampling(self.temperature, self.top_p, self.top_k, self.seed, self.max_tokens)
@@ -69,9 +103,7 @@ class Settings:
         if name not in HELP:
             raise UsageError(f"no setting {name!r}; settings are {', '.join(HELP)}")
         if name == "policy":
-            if not text.strip().isidentifier():
-                raise UsageError(f"policy must be a name such as default, best or plain, not {text!r}")
-            return replace(self, policy=text.strip())
+            return replace(self, policy=check_policy(text.strip(), text))
         if name == "language":
             return replace(self, language=languages.parse_language(text).name)
         if name in CHOICES:
@@ -79,11 +111,8 @@ class Settings:
         if name == "run":
             return replace(self, run=parse_run_mode(text))
         value = parse_value(name, text, type(getattr(self, name)))
-        low, high = BOUNDS.get(name, (float("-inf"), float("inf")))
-        if not low <= value <= high:
-            unit = unit_of(name)
-            bounds = f"between {format_value(low)}{unit} and {format_value(high)}{unit}"
-            raise UsageError(f"{name} must be {bounds}, not {text}")
+        if name in BOUNDS:
+            check_bounds(name, value, text)
         return replace(self, **{name: value})  # type: ignore[arg-type]
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -127,6 +156,8 @@ BOUNDS = {
 }
 CHOICES = {"ask": ("auto", "always", "never")}
 
+LONGEST = 60  # characters of a value in a message
+
 OTHER_NAMES = {"wall": "seconds", "memory": "memory_mib", "disk": "disk_mib", "output": "output_kib"}
 
 
@@ -163,6 +194,54 @@ UNITS = {
 
 ON, ASK, OFF = "on", "ask", "off"
 WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
+
+
+def check_numbers(values: "Sampling | Limits | Settings", endless: str = "") -> None:
+    """UsageError if a number is of another type or out of bounds; `endless` has a lower bound only."""
+    for each in fields(values):
+        if each.name not in BOUNDS:
+            continue
+        value = getattr(values, each.name)
+        if isinstance(value, bool) or not isinstance(value, int if each.type is int else int | float):
+            kind = "whole number" if each.type is int else "number"
+            raise UsageError(f"{each.name} must be a {kind}, not {brief(value)}")
+        if each.name != endless:
+            check_bounds(each.name, value, brief(value))
+        elif not BOUNDS[endless][0] <= value:
+            least = f"{format_value(BOUNDS[endless][0])}{unit_of(endless)}"
+            raise UsageError(f"{endless} must be at least {least}, not {brief(value)}")
+
+
+def check_bounds(name: str, value: float, given: str) -> None:
+    """UsageError if the value of a setting, as it was given, is out of bounds."""
+    low, high = BOUNDS[name]
+    if not low <= value <= high:
+        unit = unit_of(name)
+        bounds = f"between {format_value(low)}{unit} and {format_value(high)}{unit}"
+        raise UsageError(f"{name} must be {bounds}, not {given}")
+
+
+def check_word(name: str, value: object, words: tuple[str, ...]) -> None:
+    """UsageError if a setting is none of the words that it may be."""
+    if not isinstance(value, str) or value not in words:
+        *others, last = (f'"{word}"' for word in words)
+        raise UsageError(f"{name} must be {', '.join(others)} or {last}, not {brief(value)}")
+
+
+def check_policy(name: str, given: object = None) -> str:
+    """The name of a policy; UsageError if it cannot be one."""
+    if not isinstance(name, str) or not name.isidentifier():
+        said = brief(name if given is None else given)
+        raise UsageError(f"policy must be a name such as default, best or plain, not {said}")
+    return name
+
+
+def brief(value: object) -> str:
+    """A value in a message, cut where it is long."""
+    if isinstance(value, int) and abs(value) >= 10**LONGEST:
+        return f"a number of more than {LONGEST} digits"
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def parse_value(name: str, text: str, kind: type) -> bool | int | float:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from mtchat.session.prompt import FILE_KEY
 from mtchat.session.provenance import Provenance, ProvenanceRecord, as_json, provenance_of
+from mtchat.session.settings import Sampling
 
 T = TypeVar("T")
 MOST = 10**300  # what a float holds, so that counts of any file can be divided and shown
@@ -23,13 +24,12 @@ def rebuild(kind: type[T], value: object) -> T:
     if not isinstance(value, dict):
         raise ValueError(f"{kind.__name__.lower()} is not a JSON object")
     known = hints(cast(Hashable, kind))
-    return kind(
-        **{
-            known[key].name: convert(known[key].kind, each, key)
-            for key, each in value.items()
-            if key in known
-        }
-    )
+    values = {
+        known[key].name: convert(known[key].kind, each, key) for key, each in value.items() if key in known
+    }
+    if kind is Sampling:  # as recorded: a file may hold values that no model can sample with
+        return cast(T, Sampling.from_record(**values))
+    return kind(**values)
 
 
 def to_json(value: object) -> Any:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from mtchat.session.turn import INTERRUPTED
 from mtchat.store import Log, load
 from mtchat.testing import FakeModel
 from tests.support.consoles import Spoken
-from tests.support.fake_repl import Fake, FakeSandbox
+from tests.support.fake_repl import Fake, FakeSandbox, run
 
 PLAIN = Settings(policy="plain")
 
@@ -71,6 +72,85 @@ def test_undo_redo_goto_branch_and_pick_move_through_the_tree() -> None:
     chat.goto("start")
     chat.goto("first")
     assert codes(chat) == ["x = 1"]
+
+
+def test_candidates_are_of_the_instruction_of_the_last_turn_alone() -> None:
+    chat = chat_with(Spoken("x = 1", "total = 2", "mean = 3", "mean = 4"))
+    chat.send("set x")
+    chat.send("compute the total")
+    chat.goto(1)
+    chat.send("compute the mean")
+    assert [turn.chunk for turn in chat.alternatives()] == ["mean = 3"]
+    assert chat.retry()
+    assert [turn.chunk for turn in chat.alternatives()] == ["mean = 3", "mean = 4"]
+    assert chat.pick(1).code == "mean = 3"
+
+
+@pytest.mark.parametrize("number", [3, 7, -1])
+def test_a_number_that_no_turn_has_is_named_by_whatever_takes_one(number: int) -> None:
+    chat = chat_with(Fake())
+    chat.add("x = 1")
+    chat.add("y = 2")
+    before = chat.session
+    for use in (
+        lambda: chat.turn(number),
+        lambda: chat.explain(number),
+        lambda: chat.edit(number, "define x"),
+        lambda: chat.recode(number, "x = 2"),
+        lambda: chat.recode(number, "x = <<a number>>"),
+        lambda: chat.correct("use 5 instead of 1", number),
+        lambda: chat.drop(number),
+    ):
+        with pytest.raises(MtchatError, match=f"no turn {number}; the program has 2 turns"):
+            use()
+    assert chat.session == before
+
+
+def test_a_count_must_be_a_whole_number_of_at_least_1() -> None:
+    chat = chat_with(Fake())
+    chat.add("x = 1")
+    for wrong in (0, -1, "1"):
+        for use in (chat.undo, chat.redo, chat.compare, chat.fix, chat.pick):
+            with pytest.raises(UsageError, match=f"must be a whole number of at least 1, not {wrong!r}"):
+                use(wrong)  # type: ignore[operator]
+    with pytest.raises(UsageError, match="a turn is named by its number from 1, not by '1'"):
+        chat.turn("1")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="a turn is named by its number"):
+        chat.drop("1")  # type: ignore[arg-type]
+    assert codes(chat) == ["x = 1"]
+
+
+def test_one_path_is_attached_as_a_list_of_one(tmp_path: Path) -> None:
+    names = ["a.txt", "b.txt", "c.txt"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    chat = chat_with(Fake())
+    chat.attach(str(tmp_path / "a.txt"))
+    chat.attach(tmp_path / "b.txt")
+    chat.attach([str(tmp_path / "b.txt"), tmp_path / "c.txt"])
+    assert [file.name for file in chat.session.attached] == names
+    for wrong in (5, [5], b"a.txt"):
+        with pytest.raises(UsageError, match="attach takes one path or several"):
+            chat.attach(wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="the file name is empty"):
+        chat.attach("")
+
+
+def test_one_string_is_one_argument_of_a_run() -> None:
+    given: list[tuple[str, ...]] = []
+
+    def listen(*inputs: Any) -> Outcome:
+        given.extend(each.arguments for each in inputs if isinstance(each, RunInputs))
+        return run(*inputs)
+
+    chat = chat_with(Fake(), sandbox=FakeSandbox(run=listen))
+    chat.add("x = 1")
+    chat.run("ab")
+    chat.run(["a", "b"])
+    assert given[-2:] == [("ab",), ("a", "b")]
+    for wrong in (5, [5]):
+        with pytest.raises(UsageError, match="run takes strings as arguments, not 5"):
+            chat.run(wrong)  # type: ignore[arg-type]
 
 
 def test_an_edit_regenerates_what_no_longer_fits_and_names_the_program_as_it_was() -> None:

@@ -193,7 +193,7 @@ def test_a_run_that_is_not_looked_after_is_ended_once_by_whoever_keeps_its_limit
         def kill(self) -> None:
             ended.append(self.limit)
 
-    watching = Alone(os.getpid(), b"mark", Limits(seconds=0.01), lambda name, text: None, lambda: False)
+    watching = Alone(os.getpid(), b"mark", Limits(seconds=0.1), lambda name, text: None, lambda: False)
     watching.begin()
     with watching.enforce_limits():
         [guard] = [each for each in threading.enumerate() if each.name == "mtchat-limits"]

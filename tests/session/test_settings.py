@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mtchat.errors import ExitCode, UsageError
 from mtchat.sandbox.policy import rlimits
 from mtchat.session.settings import BOUNDS, HELP, PROCESSES, Limits, Sampling, Settings, full_name
+from mtchat.store.values import rebuild
 
 
 @pytest.mark.parametrize(
@@ -77,6 +78,62 @@ def test_a_wrong_setting_is_a_usage_error_that_says_what_is_right(name, text, me
         Settings().with_text(name, text)
     assert str(caught.value).startswith(message)
     assert caught.value.code is ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "message"),
+    [
+        (Settings, "run", False, 'run must be "on", "ask" or "off", not False'),
+        (Settings, "run", True, 'run must be "on", "ask" or "off", not True'),
+        (Settings, "run", "never", 'run must be "on", "ask" or "off", not \'never\''),
+        (Settings, "run", ["on"], 'run must be "on", "ask" or "off", not [\'on\']'),
+        (Settings, "ask", "x", 'ask must be "auto", "always" or "never", not \'x\''),
+        (Settings, "corrections", "off", "corrections must be True or False, not 'off'"),
+        (Settings, "corrections", 0, "corrections must be True or False, not 0"),
+        (
+            Settings,
+            "policy",
+            "the best",
+            "policy must be a name such as default, best or plain, not 'the best'",
+        ),
+        (Settings, "policy", None, "policy must be a name such as default, best or plain, not None"),
+        (Settings, "language", 3, "language must be a name such as python or go, not 3"),
+        (Settings, "language", "cobol", "language must be one of python, javascript"),
+        (Settings, "n", -2, "n must be between 1 and 64, not -2"),
+        (Settings, "n", "a", "n must be a whole number, not 'a'"),
+        (Settings, "n", True, "n must be a whole number, not True"),
+        (Settings, "max_tokens", 0, "max_tokens must be between 1 and 100000, not 0"),
+        (Settings, "seconds", -5, "seconds must be between 0.1 s and 86400 s, not -5"),
+        (Settings, "seed", 2**63, "seed must be between 0 and 9223372036854775807, not 9223372036854775808"),
+        (Settings, "seed", 10**4000, "seed must be between 0 and 9223372036854775807, not a number of more"),
+        (Settings, "temperature", float("nan"), "temperature must be between 0 and 2, not nan"),
+        (Sampling, "temperature", 5, "temperature must be between 0 and 2, not 5"),
+        (Sampling, "temperature", "hot", "temperature must be a number, not 'hot'"),
+        (Sampling, "top_k", 1.5, "top_k must be a whole number, not 1.5"),
+        (Sampling, "seed", -1, "seed must be at least 0, not -1"),
+        (Limits, "seconds", "a", "seconds must be a number, not 'a'"),
+        (Limits, "seconds", -1, "seconds must be at least 0.1 s, not -1"),
+        (Limits, "memory_mib", 1, "memory_mib must be between 64 MiB and 1048576 MiB, not 1"),
+    ],
+)
+def test_a_wrong_value_of_a_program_is_a_usage_error_that_says_what_is_right(kind, name, value, message):
+    with pytest.raises(UsageError) as caught:
+        kind(**{name: value})
+    assert str(caught.value).startswith(message)
+
+
+def test_values_of_a_program_may_be_at_the_bounds_and_of_any_fitting_type():
+    for name, (low, high) in BOUNDS.items():
+        assert getattr(Settings(**{name: low}), name) == low
+        assert getattr(Settings(**{name: high}), name) == high
+    assert Settings(run="ask", corrections=False, language="C++").run == "ask"
+    assert Sampling(seed=2**63 + 7).seed == 2**63 + 7
+
+
+def test_a_recorded_sampling_may_hold_anything():
+    assert Sampling.from_record(temperature=-3.0).temperature == -3.0
+    assert Sampling.from_record(seed=7) == Sampling(seed=7)
+    assert rebuild(Sampling, {"temperature": 99.0, "max_tokens": -1}).max_tokens == -1
 
 
 def test_every_setting_has_a_meaning_and_its_default_is_within_bounds():

@@ -36,7 +36,7 @@ NUMBER = st.floats(allow_nan=False) | st.integers(-3, 3)
 MAKING = st.builds(
     Step,
     model=ANY_TEXT,
-    sampling=st.builds(Sampling, temperature=NUMBER, seed=st.integers(0, 2**63)),
+    sampling=st.builds(Sampling.from_record, temperature=NUMBER, seed=st.integers(0, 2**63)),
     error=ANY_TEXT,
 )
 TURN = st.builds(

@@ -154,7 +154,7 @@ class Worker:
         KeyboardInterrupt if the user stops the copying of those files.
         """
         files = tuple((file, file_stamp(file.path)) for file in inputs.files)
-        setup = (replace(limits, output_kib=0, seconds=0), files)
+        setup = (limits.memory_mib, limits.disk_mib, files)
         # each run has its own time limit, which must not exceed that of the sandbox
         enough = self.setup == setup and self.seconds >= limits.seconds
         if self.sandbox is not None and self.sandbox.alive and enough and () in self.snapshots.alive:
