@@ -23,7 +23,7 @@ from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome, output_by_turn
 from mtchat.session.session import Session
 from mtchat.session.settings import OFF, Sampling, Settings
-from mtchat.store.events import bounded
+from mtchat.store.events import limit_streams
 
 LONGEST_SECONDS = 300.0
 
@@ -62,7 +62,9 @@ def replay_session(path: Path, session: Session, args: argparse.Namespace) -> in
     view.files(outcome, "")
     recorded = session.outcome
     changes = (
-        [] if recorded is None or never_ended(recorded) else list(run_differences(recorded, bounded(outcome)))
+        []
+        if recorded is None or never_ended(recorded)
+        else list(run_differences(recorded, limit_streams(outcome)))
     )
     for line in changes:
         view.error(line)

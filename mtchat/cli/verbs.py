@@ -126,9 +126,9 @@ def is_unknown_file(path: Path) -> bool:
 
 def explain_unknown_file(path: Path) -> str:
     """What the user can do with such a file instead of running it."""
-    from mtchat.export.format import readable
+    from mtchat.export.format import readers_by_suffix
 
-    if path.suffix.lower() in readable():
+    if path.suffix.lower() in readers_by_suffix():
         return f"{path} cannot be run; mtchat import {shlex.quote(str(path))} creates a session from it"
     return f"{path} is neither a session nor a .py file"
 
@@ -145,26 +145,23 @@ def exit_status(outcome: Outcome) -> int:
 
 
 def export_session(args: argparse.Namespace) -> int:
-    from mtchat.export import file as exporting
-    from mtchat.export.format import load as format_of
-    from mtchat.export.format import of_suffix, to_bytes
-    from mtchat.export.pictures import pictures_of
+    from mtchat.export import format
 
     found = store.find(args.session, store.folder(args.sessions))
     session = store.load(found)
     aside = args.output is None or str(args.output) == "-"
-    kind = args.to or of_suffix("" if aside else args.output.name, session)
+    kind = args.to or format.format_for_path("" if aside else args.output.name, session)
     if aside:
-        drawn = pictures_of(session, store.files_of(found), Path("x"))
-        text = format_of(kind).text(session, drawn)
+        drawn = format.pictures_of(session, store.files_of(found), Path("x"))
+        text = format.load_format(kind).text(session, drawn)
         if sys.stdout.isatty():
             write(sys.stdout, text)
         else:
-            write_bytes(to_bytes(text))
+            write_bytes(format.to_bytes(text))
     else:
-        if not args.force and exporting.is_taken(args.output):
+        if not args.force and format.is_taken(args.output):
             raise UsageError(f"{short_path(args.output)} exists; use --force to overwrite it")
-        saved = exporting.save(session, kind, args.output, escape_controls, store.files_of(found))
+        saved = format.export_session(session, kind, args.output, escape_controls, store.files_of(found))
         View.of(sys.stderr).line(f"wrote {short_path(saved)}")
     return ExitCode.DONE
 
@@ -172,10 +169,10 @@ def export_session(args: argparse.Namespace) -> int:
 def import_file(args: argparse.Namespace) -> int:
     """Create a session from a file, with the file's name unless one is given; overwrite no session."""
     from mtchat.cli import wiring
-    from mtchat.export import file as exporting
+    from mtchat.export import format
 
     folder = store.folder(args.sessions)
-    imported = exporting.read(args.file)
+    imported = format.import_program(args.file)
     session = imported.session
     name = args.name or args.file.stem
     store.check_name(name)

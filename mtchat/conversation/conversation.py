@@ -310,7 +310,7 @@ class Conversation(LiveSession):
 
     def export(self, kind: str = "py") -> str:
         """The program in a format such as "py", "ipynb" or "md"."""
-        return format.load(kind).text(self.session)
+        return format.load_format(kind).text(self.session)
 
     @property
     def has_run(self) -> bool:

@@ -1,4 +1,4 @@
-"""A Python file cut in cells: what begins with a `# %%` comment, as editors and Jupyter know it."""
+"""Cells of Python files, which begin with a `# %%` comment, and the commands to IPython in them."""
 
 import io
 import re
@@ -7,6 +7,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+
+from mtchat.generate.prompt.reply import masked, with_prose_commented
+from mtchat.session.names import parse_module
 
 HEADING = re.compile(r"#[ \t]*%%+(?=[\s\[]|$)")  # a command such as "# %%time" is a comment in a cell
 KIND = re.compile(r"(?P<title>.*?)\[(?P<kind>markdown|md|raw|code)\](?P<rest>.*)")
@@ -24,14 +27,16 @@ OURS = re.compile(r"(preamble|turn \d+)(?: \(([^()]*)\))?")
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a file: `title` is what its heading says, without the `marks` that one of ours may have."""
+    """A cell of a file: `title` is what its heading says, without the `metadata` that a cell
+    of mtchat's own may have.
+    """
 
     title: str
-    marks: dict[str, str]
+    metadata: dict[str, str]
     lines: Sequence[str]
 
     @property
-    def ours(self) -> bool:
+    def is_ours(self) -> bool:
         return OURS.fullmatch(self.title) is not None
 
 
@@ -41,13 +46,13 @@ def split_cells(lines: Sequence[str], starts: Sequence[int]) -> list[Cell]:
     end = 0
     for start in starts:
         if start >= end:
-            title, marks = parse_heading(lines[start])
-            end = end_of(lines, starts, start, parse_number(marks.get("lines")))
-            found.append(Cell(title, marks, lines[start + 1 : end]))
+            title, metadata = parse_heading(lines[start])
+            end = cell_end(lines, starts, start, parse_number(metadata.get("lines")))
+            found.append(Cell(title, metadata, lines[start + 1 : end]))
     return found
 
 
-def converted(lines: Sequence[str]) -> list[Cell]:
+def nbconvert_cells(lines: Sequence[str]) -> list[Cell]:
     """The cells of a script as nbconvert writes it, words in comments and code below `# In[3]:`, if any."""
     starts = [number for number, line in enumerate(lines) if CONVERTED.fullmatch(line)]
     found = []
@@ -87,7 +92,7 @@ def databricks_cells(lines: Sequence[str]) -> list[Cell]:
     return found
 
 
-def end_of(lines: Sequence[str], starts: Sequence[int], start: int, count: int) -> int:
+def cell_end(lines: Sequence[str], starts: Sequence[int], start: int, count: int) -> int:
     """Where a cell ends: after `count` lines of code if only empty lines follow, else at the next heading."""
 
     def next_heading(line: int) -> int:
@@ -108,11 +113,11 @@ def code_start(lines: Sequence[str], line: int = 0) -> int:
 
 def parse_heading(line: str) -> tuple[str, dict[str, str]]:
     title = line.split("%%", 1)[1].lstrip("%").strip()
-    ours = OURS.fullmatch(title)
-    if ours is None or ours[2] is None:
+    match = OURS.fullmatch(title)
+    if match is None or match[2] is None:
         return title, {}
-    marks = (mark.strip().partition("=") for mark in ours[2].split(","))
-    return ours[1], {name: value for name, _, value in marks}
+    metadata = (mark.strip().partition("=") for mark in match[2].split(","))
+    return match[1], {name: value for name, _, value in metadata}
 
 
 def parse_title(title: str) -> tuple[str, str]:
@@ -157,3 +162,73 @@ def comment_lines(lines: Sequence[str], start: int = 0) -> int:
 def parse_number(text: str | None) -> int:
     """The number that a mark gives, 0 where it gives none."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,7}", text) else 0
+
+
+LINE = re.compile(
+    r"(?P<margin>[ \t]*)(?:[%!?]{1,2}[A-Za-z_./~{]|[\w.]+\?{1,2}[ \t]*$|[\w ,.\[\]]+=[ \t]*[!%]{1,2}[ \t]*\w)"
+)
+SHELL = re.compile(r"[ \t]*!")
+TIMED = re.compile(r"(?P<margin>[ \t]*)%time[ \t]+(?P<code>.+)")
+CELL = re.compile(r"\s*%%(?P<name>[A-Za-z_][\w.]*)")
+COMMENTED = re.compile(r"\s*(?:#[ \t]*)?%%(?P<name>[A-Za-z_][\w.]*)")
+INDENTED = re.compile(r"^([ \t]+)(#[ \t]*[!%].*)", re.MULTILINE)
+COMMENTED_TIME = re.compile(r"^#[ \t]*%time[ \t]+(.+)", re.MULTILINE)
+PYTHONIC = {"time", "timeit", "capture", "prun", "python", "python3", "pypy", "memit", "snakeviz", "debug"}
+GET_IPYTHON = re.compile(
+    r"(?P<margin>[ \t]*)(?:[\w ,.]+=[ \t]*)?"
+    r"get_ipython\(\)\.(?:run_line_magic|run_cell_magic|system|getoutput|magic)\("
+)
+BRACKETS = re.compile(r"[()\[\]{}]")
+
+
+def translate_magics(code: str, commented: bool = False) -> tuple[str, int]:
+    """The code of a cell with its commands as comments, and how many lines or cells those were.
+
+    A cell whose first line gives it to another program than Python is a comment as a whole; so it is where
+    that line is `commented`, as jupytext writes it. Where a command was all of a block, `pass` takes its
+    place. What `%time` times is code.
+    """
+    cell = (COMMENTED if commented else CELL).match(code)
+    if commented:
+        code = COMMENTED_TIME.sub(
+            lambda each: each[1] if parse_module(each[1]) is not None else each[0], code
+        )
+    if commented and not cell and parse_module(code) is None:
+        filled = INDENTED.sub(r"\1pass  \2", code)
+        if parse_module(filled) is not None:
+            return filled, 0
+    if cell and cell["name"] not in PYTHONIC:
+        return "\n".join(
+            line if line.startswith("#") else f"# {line}".rstrip() for line in code.split("\n")
+        ), 1
+    if "get_ipython" not in code and parse_module(code) is not None:
+        return code, 0
+    count, depth, continues, found = 0, 0, False, list[str]()
+    broken = parse_module(code) is None
+    for line, bare in zip(code.split("\n"), masked(code).split("\n"), strict=True):
+        match = (broken and LINE.match(bare)) or GET_IPYTHON.match(bare)
+        timed = TIMED.fullmatch(line)
+        if continues:
+            found.append(f"# {line}".rstrip())
+        elif timed and match and parse_module(timed["code"]) is not None:
+            found.append(timed["margin"] + timed["code"])
+            count += 1
+        elif match and not depth:
+            margin = match["margin"] or ""
+            found.append(f"{margin}{'pass  ' if margin else ''}# {line.strip()}")
+            count += 1
+        else:
+            found.append(line)
+            depth += sum(1 if each in "([{" else -1 for each in BRACKETS.findall(bare.partition("#")[0]))
+        continues = (continues or bool(match and not depth)) and line.endswith("\\")
+    made = "\n".join(found)
+    if parse_module(made) is not None:
+        return made, count
+    kept = with_prose_commented(
+        made
+    )  # of what IPython takes for commands without their sign: pip install numpy
+    module = parse_module(kept)
+    if module is None or not module.body:
+        return made, count
+    pairs = zip(made.split("\n"), kept.split("\n"), strict=True)
+    return kept, count + sum(one != two for one, two in pairs)

@@ -28,7 +28,7 @@ def one_module(codes: Sequence[str]) -> tuple[list[str], list[str]]:
     words = ast.get_docstring(parse_module(first) or ast.Module([], []), clean=False)
     if head and words is not None:
         head.append(f"__doc__ = {words!r}{AFTER}")
-    made = [quote(code) for code in codes]
+    made = [quote_statements(code) for code in codes]
     return (head, made) if compiles("\n\n".join(["\n".join(head), *made])) else ([], list(codes))
 
 
@@ -49,7 +49,7 @@ def outer_statements(node: ast.AST) -> Iterator[ast.stmt]:
             yield from outer_statements(each)
 
 
-def quote(code: str) -> str:
+def quote_statements(code: str) -> str:
     """The code with these statements as strings."""
     module, source = parse_module(code), SourceText(code)
     nodes = [*future_imports(module), *outer_statements(module)] if module else []
@@ -69,7 +69,7 @@ def moved_strings(code: str) -> list[int]:
     return [place for place, kind in enumerate(kinds) if kind]
 
 
-def unquote(code: str, places: Sequence[int]) -> str:
+def unquote_statements(code: str, places: Sequence[int]) -> str:
     """The code with the strings at these places, of those that could be such statements, as statements."""
     source, found = SourceText(code), list(string_spans(code))
     edits = [Edit(*found[place]) for place in sorted(set(places)) if place < len(found)]

@@ -79,11 +79,11 @@ def fold_body(source: SourceText, node: FUNCTIONS) -> Iterator[Edit]:
     """The body of a function, after its docstring."""
     body = node.body[1:] if is_docstring(node.body[0]) else node.body
     if body:
-        text = " = ".join([*attributes(node), ELLIPSIS])
+        text = " = ".join([*bound_attributes(node), ELLIPSIS])
         yield from keep_if_shorter(Edit(source.start(body[0]), source.end(node), text))
 
 
-def attributes(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+def bound_attributes(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     """What `__init__` binds of the object that it makes, as `self.x`."""
     names = [each.arg for each in (*node.args.posonlyargs, *node.args.args)]
     found = sorted(

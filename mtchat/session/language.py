@@ -75,10 +75,12 @@ def training_warning(model: str, language: Language) -> str:
     """What to say where a model's name tells that it was not trained on a language; "" elsewhere."""
     for word, names in TRAINED.items():
         if word in re.split(r"[\W_]+", model.lower()) and language.name not in names:
-            titles = " and ".join(filter(None, [", ".join(map(title_of, names[:-1])), title_of(names[-1])]))
+            titles = " and ".join(
+                filter(None, [", ".join(map(language_title, names[:-1])), language_title(names[-1])])
+            )
             return f"{model} was trained on {titles}, not on {language.title}: expect poor results"
     return ""
 
 
-def title_of(name: str) -> str:
+def language_title(name: str) -> str:
     return parse_language(name).title

@@ -11,7 +11,7 @@ from mtchat.session.program import AttachedFile
 from mtchat.session.provenance import Replacement
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn, TurnOptions
-from mtchat.store.values import brief, rebuild, to_json
+from mtchat.store.values import rebuild, shorten_value, to_json
 
 LogRecord = Mapping[str, object]
 
@@ -67,7 +67,7 @@ def header(session: Session, created: str, program: str) -> LogRecord:
     }
 
 
-def changes(before: Session, after: Session, why: str = "") -> list[LogRecord]:
+def list_changes(before: Session, after: Session, why: str = "") -> list[LogRecord]:
     """The events that lead from one session to a later one; `why` is noted with the move of the head."""
     if after.turns[: len(before.turns)] != before.turns:
         raise ValueError("the session lacks turns that its file has: it belongs to another file")
@@ -77,7 +77,7 @@ def changes(before: Session, after: Session, why: str = "") -> list[LogRecord]:
     if after.language != before.language:
         events.append({"event": "language", "language": after.language.name})
     if after.attached != before.attached:
-        events.append(attach(after.attached))
+        events.append(attach_event(after.attached))
     for turn in after.turns[len(before.turns) :]:
         events.append({"event": "turn", "id": turn.id, **to_json(turn)})
     for turn_id, outcome in after.outcomes.items():
@@ -90,19 +90,19 @@ def changes(before: Session, after: Session, why: str = "") -> list[LogRecord]:
     reached = History(before)
     for event in events:
         if event["event"] == "turn":  # the others move nothing
-            reached = apply(reached, json_like(event))
-    events += move(reached, after, why)
+            reached = apply_event(reached, as_read_back(event))
+    events += missing_head_events(reached, after, why)
     if (reached.session.branches, reached.session.branch) != (after.branches, after.branch):
         events.append({"event": "branches", "named": dict(after.branches), "on": after.branch})
     return events
 
 
-def attach(files: tuple[AttachedFile, ...]) -> LogRecord:
+def attach_event(files: tuple[AttachedFile, ...]) -> LogRecord:
     """All files that are attached from now on."""
     return {"event": "attach", "files": [to_json(file) for file in files]}
 
 
-def move(reached: History, after: Session, why: str) -> Iterator[LogRecord]:
+def missing_head_events(reached: History, after: Session, why: str) -> Iterator[LogRecord]:
     """The `head` event that is still missing, if one is.
 
     Moves alone do not always give the children last visited, after several turns in one write; then
@@ -111,115 +111,120 @@ def move(reached: History, after: Session, why: str) -> Iterator[LogRecord]:
     if reached.session.head == after.head and reached.session.visited == after.visited:
         return
     event: LogRecord = {"event": "head", "to": after.head, "why": why}
-    if apply(reached, event).session.visited != after.visited:
+    if apply_event(reached, event).session.visited != after.visited:
         event = {**event, "visited": dict(after.visited)}
     yield event
 
 
-def apply(history: History, event: LogRecord) -> History:
+def apply_event(history: History, event: LogRecord) -> History:
     """The history with one more event; unknown kinds change nothing. ValueError says what does not fit."""
     session = history.session
     match event["event"]:
         case "session":
-            preamble = text(event, "preamble")
-            return History(session.with_values(preamble=preamble, language=language(event)))
+            preamble = require_text(event, "preamble")
+            return History(session.with_values(preamble=preamble, language=language_of(event)))
         case "preamble":
-            session = session.with_values(preamble=text(event, "preamble"))
+            session = session.with_values(preamble=require_text(event, "preamble"))
         case "language":
-            session = session.with_values(language=language(event))
+            session = session.with_values(language=language_of(event))
         case "attach":
-            session = session.with_values(attached=attached(event))
+            session = session.with_values(attached=attached_files(event))
         case "turn":
-            return add(history, event)
+            return add_turn(history, event)
         case "outcome":
-            turn_id = known(session, history.id(text(event, "of")))
+            turn_id = require_turn(session, history.id(require_text(event, "of")))
             session = session.with_values(outcomes={**session.outcomes, turn_id: outcome_of(event)})
         case "mark":
             session = session.with_options(
-                known(session, history.id(text(event, "of"))), rebuild(TurnOptions, event)
+                require_turn(session, history.id(require_text(event, "of"))), rebuild(TurnOptions, event)
             )
         case "branches":
-            found, on = named(history, event.get("named")), text(event, "on")
+            found, on = read_branches(history, event.get("named")), require_text(event, "on")
             session = session.with_values(branches=found, branch=on if on in found else "")
         case "head":
-            session = session.move(known(session, history.id(text(event, "to"))))
+            session = session.move(require_turn(session, history.id(require_text(event, "to"))))
             if "visited" in event:
-                session = session.with_values(visited=visited(history, event["visited"])).move(session.head)
+                session = session.with_values(visited=read_visited(history, event["visited"])).move(
+                    session.head
+                )
     return replace(history, session=session, edited=False)
 
 
-def add(history: History, event: LogRecord) -> History:
+def add_turn(history: History, event: LogRecord) -> History:
     """The history with a turn under the id that its content gives; later events refer to the recorded one."""
-    recorded = text(event, "id")
+    recorded = require_text(event, "id")
     turn = rebuild(Turn, event)
     edited = turn.id != recorded
     provenance = turn.provenance
     if isinstance(provenance, Replacement):
         provenance = replace(provenance, of=history.id(provenance.of))
-    turn = replace(turn, parent=known(history.session, history.id(turn.parent)), provenance=provenance)
+    turn = replace(turn, parent=require_turn(history.session, history.id(turn.parent)), provenance=provenance)
     ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}
     return History(history.session.add(turn), ids, edited)
 
 
-def language(event: LogRecord) -> Language:
+def language_of(event: LogRecord) -> Language:
     """The language that an event names; Python where it names none, as before there were others."""
     name = event.get("language", PYTHON.name)
     found = next((each for each in LANGUAGES if each.name == name), None)
     if found is None:
-        raise ValueError(f"no language {brief(name)} is known here")
+        raise ValueError(f"no language {shorten_value(name)} is known here")
     return found
 
 
-def attached(event: LogRecord) -> tuple[AttachedFile, ...]:
+def attached_files(event: LogRecord) -> tuple[AttachedFile, ...]:
     files = event.get("files")
     if not isinstance(files, list):
         raise ValueError("files is missing or not a list")
     return tuple(rebuild(AttachedFile, file) for file in files)
 
 
-def visited(history: History, value: object) -> Mapping[str, str]:
+def read_visited(history: History, value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
         raise ValueError("visited is not a JSON object")
     return {
-        known(history.session, history.id(parent)): known(history.session, history.id(child))
+        require_turn(history.session, history.id(parent)): require_turn(history.session, history.id(child))
         for parent, child in value.items()
     }
 
 
-def named(history: History, value: object) -> Mapping[str, str]:
+def read_branches(history: History, value: object) -> Mapping[str, str]:
     if not isinstance(value, dict):
         raise ValueError("named is missing or not a JSON object")
-    return {name: known(history.session, history.id(str(turn))) for name, turn in value.items()}
+    return {name: require_turn(history.session, history.id(str(turn))) for name, turn in value.items()}
 
 
-def known(session: Session, turn_id: str) -> str:
+def require_turn(session: Session, turn_id: str) -> str:
     if turn_id != ROOT and turn_id not in session.by_id:
-        raise ValueError(f"no turn {brief(turn_id)} before this line")
+        raise ValueError(f"no turn {shorten_value(turn_id)} before this line")
     return turn_id
 
 
-def text(event: LogRecord, key: str) -> str:
+def require_text(event: LogRecord, key: str) -> str:
     value = event.get(key)
     if not isinstance(value, str):
         raise ValueError(f"{key} is missing or not text")
     return value
 
 
-def json_like(event: LogRecord) -> LogRecord:
+def as_read_back(event: LogRecord) -> LogRecord:
     """An event as it will be read back: tuples are lists there."""
     return to_event(to_line(event))
 
 
 def outcome_fields(outcome: Outcome) -> Mapping[str, object]:
     """An outcome as session files keep it: its reason is a `limit`, or what the `world` around it lacks."""
-    fields = to_json(bounded(outcome))
+    fields = to_json(limit_streams(outcome))
     del fields["reason"]
     return {**fields, "limit": outcome.limit, "world": outcome.missing}
 
 
 def outcome_of(event: LogRecord) -> Outcome:
     """The outcome in an event. Old files say only in `error` what the sandbox lacked."""
-    limit, missing = text({"limit": "", **event}, "limit"), text({"world": "", **event}, "world")
+    limit, missing = (
+        require_text({"limit": "", **event}, "limit"),
+        require_text({"world": "", **event}, "world"),
+    )
     found = rebuild(Outcome, {name: value for name, value in event.items() if name != "reason"})
     if not limit and "world" not in event:
         ends = (reason for reason, note in NOTES.items() if note and found.error.endswith(f"({note})"))
@@ -232,7 +237,7 @@ def reason_of(name: str) -> Reason:
     return Reason(name) if name in set(Reason) else Reason.OTHER
 
 
-def bounded(outcome: Outcome) -> Outcome:
+def limit_streams(outcome: Outcome) -> Outcome:
     """An outcome with at most `KEPT` characters of each stream; the chunks' parts are cut with the whole."""
     parts = ("".join(outcome.outputs), "".join(outcome.error_outputs))
     if all(len(stream) <= KEPT for stream in (outcome.stdout, outcome.stderr, outcome.traceback, *parts)):
@@ -242,13 +247,13 @@ def bounded(outcome: Outcome) -> Outcome:
         stdout=outcome.stdout[:KEPT],
         stderr=outcome.stderr[:KEPT],
         traceback=outcome.traceback[:KEPT],
-        outputs=cut(outcome.outputs),
-        error_outputs=cut(outcome.error_outputs),
+        outputs=limit_parts(outcome.outputs),
+        error_outputs=limit_parts(outcome.error_outputs),
         truncated=True,
     )
 
 
-def cut(parts: tuple[str, ...]) -> tuple[str, ...]:
+def limit_parts(parts: tuple[str, ...]) -> tuple[str, ...]:
     """The parts of a stream, as far as their first `KEPT` characters go."""
     ends = accumulate((len(part) for part in parts), initial=0)
     return tuple(part[: max(0, KEPT - start)] for start, part in zip(ends, parts, strict=False))

@@ -13,12 +13,12 @@ from mtchat import files
 from mtchat.errors import MtchatError
 from mtchat.session.session import Session
 from mtchat.store import listing
-from mtchat.store.events import changes, header, to_line
+from mtchat.store.events import header, list_changes, to_line
 from mtchat.store.reading import MOST, Reading, parse, read
 from mtchat.version import __version__
 
 
-def now() -> datetime:
+def current_time() -> datetime:
     return datetime.now(UTC)
 
 
@@ -31,7 +31,7 @@ class Log:
     def __init__(
         self,
         path: Path,
-        clock: Callable[[], datetime] = now,
+        clock: Callable[[], datetime] = current_time,
         program: str = __version__,
         another: Callable[[], Path] | None = None,
     ) -> None:
@@ -49,7 +49,9 @@ class Log:
         self._size: int | None = None  # what the file must measure; None after a write that failed
 
     @classmethod
-    def open(cls, path: Path, clock: Callable[[], datetime] = now, program: str = __version__) -> "Log":
+    def open(
+        cls, path: Path, clock: Callable[[], datetime] = current_time, program: str = __version__
+    ) -> "Log":
         """The log of a session file, which need not exist yet; an error when another process has it open."""
         log = cls(path, clock, program)
         try:
@@ -64,7 +66,7 @@ class Log:
             return log
         try:
             log._lock()
-            data = content(log._file, path)
+            data = read_content(log._file, path)
             log._take(parse(data, path), len(data))
         except BaseException:
             log.close()
@@ -73,7 +75,11 @@ class Log:
 
     @classmethod
     def fresh(
-        cls, folder: Path, today: date, clock: Callable[[], datetime] = now, program: str = __version__
+        cls,
+        folder: Path,
+        today: date,
+        clock: Callable[[], datetime] = current_time,
+        program: str = __version__,
     ) -> "Log":
         """The log of a new session, named after the day."""
 
@@ -124,7 +130,7 @@ class Log:
                 os.rename(left, listing.files_of(target))
             try:
                 if self._file is not None or self._end:
-                    move(self.path, target)
+                    rename_without_overwriting(self.path, target)
             except OSError:
                 if os.path.lexists(listing.files_of(target)):  # the file and its folder stay together
                     os.rename(listing.files_of(target), left)
@@ -176,12 +182,12 @@ class Log:
         """The lines that the file lacks; none for an empty session without a file."""
         session = session.with_values(name=self.name)
         if self._end:
-            return [to_line(event) for event in changes(self.session, session, why)]
+            return [to_line(event) for event in list_changes(self.session, session, why)]
         first = Session(session.name, session.preamble, language=session.language)
         if session == Session(session.name, language=session.language):
             return []
         created = self._clock().astimezone(UTC).isoformat(timespec="seconds")
-        events = [header(session, created, self._program), *changes(first, session, why)]
+        events = [header(session, created, self._program), *list_changes(first, session, why)]
         return [to_line(event) for event in events]
 
     def _ready(self) -> None:
@@ -232,7 +238,7 @@ class Log:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            who = holder(self._file)
+            who = describe_holder(self._file)
             self.close()
             raise MtchatError(
                 f"{self.path} is open in another mtchat{who}; close it there first, or start a new session"
@@ -263,14 +269,14 @@ class Log:
         self._size = self._end
 
 
-def content(file: int, path: Path) -> bytes:
+def read_content(file: int, path: Path) -> bytes:
     try:
         return files.content(file, MOST)
     except OSError as error:
         raise MtchatError(f"cannot read {path}: {error.strerror}") from None
 
 
-def holder(file: int) -> str:
+def describe_holder(file: int) -> str:
     """Which process holds the lock, where the kernel lists it (Linux)."""
     inode = os.fstat(file).st_ino
     with suppress(OSError):
@@ -281,7 +287,7 @@ def holder(file: int) -> str:
     return ""
 
 
-def move(source: Path, target: Path) -> None:
+def rename_without_overwriting(source: Path, target: Path) -> None:
     """Rename a file without overwriting one: the target is claimed first."""
     os.close(os.open(target, os.O_CREAT | os.O_EXCL))
     try:

@@ -8,8 +8,8 @@ from pathlib import Path
 from mtchat import files
 from mtchat.errors import MtchatError
 from mtchat.session.session import ROOT, Session
-from mtchat.store.events import START, VERSION, History, apply, text, to_event
-from mtchat.store.values import brief
+from mtchat.store.events import START, VERSION, History, apply_event, require_text, to_event
+from mtchat.store.values import shorten_value
 
 MOST = 512 * files.MIB  # of a session; one of 2000 turns has about 10
 MOST_LISTED = 64 * files.MIB
@@ -61,20 +61,24 @@ def outline(path: Path) -> Outline:
         with explain_damage(number, path):
             event = to_event(line)
             if event["event"] == "turn":
-                head = text(event, "id")
-                asked.setdefault(head, text({"typed": "", **event}, "typed") or text(event, "instruction"))
-                parents.setdefault(head, check_known(parents, text({"parent": ROOT, **event}, "parent")))
+                head = require_text(event, "id")
+                asked.setdefault(
+                    head, require_text({"typed": "", **event}, "typed") or require_text(event, "instruction")
+                )
+                parents.setdefault(
+                    head, require_known(parents, require_text({"parent": ROOT, **event}, "parent"))
+                )
             elif event["event"] == "head":
-                head = check_known(parents, text(event, "to"))
+                head = require_known(parents, require_text(event, "to"))
     turns = [head] if head else []
     while turns and parents[turns[-1]]:
         turns.append(parents[turns[-1]])
     return Outline(len(turns), asked[turns[-1]] if turns else "")
 
 
-def check_known(parents: Mapping[str, str], turn: str) -> str:
+def require_known(parents: Mapping[str, str], turn: str) -> str:
     if turn != ROOT and turn not in parents:
-        raise ValueError(f"no turn {brief(turn)} before this line")
+        raise ValueError(f"no turn {shorten_value(turn)} before this line")
     return turn
 
 
@@ -131,7 +135,7 @@ def check_header(line: bytes, path: Path) -> None:
         raise MtchatError(f"{path} is not a session file: line 1 is not a session event") from None
     if version > VERSION:
         raise MtchatError(
-            f"{path} was written by a newer mtchat (schema {brief(version)}); "
+            f"{path} was written by a newer mtchat (schema {shorten_value(version)}); "
             f"this one reads up to {VERSION}: upgrade mtchat to open it"
         )
 
@@ -150,7 +154,7 @@ def replay_lines(lines: list[bytes], history: History, path: Path) -> tuple[Hist
 
 def apply_line(history: History, line: bytes, number: int, path: Path) -> History:
     with explain_damage(number, path):
-        return apply(history, to_event(line))
+        return apply_event(history, to_event(line))
 
 
 @contextmanager

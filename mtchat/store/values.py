@@ -23,7 +23,7 @@ def rebuild(kind: type[T], value: object) -> T:
     """
     if not isinstance(value, dict):
         raise ValueError(f"{kind.__name__.lower()} is not a JSON object")
-    known = hints(cast(Hashable, kind))
+    known = field_hints(cast(Hashable, kind))
     values = {
         known[key].name: convert(known[key].kind, each, key) for key, each in value.items() if key in known
     }
@@ -37,7 +37,7 @@ def to_json(value: object) -> Any:
     if isinstance(value, Provenance):
         return as_json(value)
     if is_dataclass(value):
-        known = hints(cast(Hashable, type(value)))
+        known = field_hints(cast(Hashable, type(value)))
         return {key: to_json(getattr(value, each.name)) for key, each in known.items()}
     if isinstance(value, tuple):
         if all(type(each) is str for each in value):
@@ -70,13 +70,13 @@ def convert(kind: object, value: object, name: str) -> object:
     # a whole number is a good float, and keeps its form: the id of a turn is made from it
     fitting = (float, int) if kind is float else (kind,)
     if type(value) not in fitting:
-        raise ValueError(f"{name} is {brief(value)}, not {getattr(kind, '__name__', kind)}")
+        raise ValueError(f"{name} is {shorten_value(value)}, not {getattr(kind, '__name__', kind)}")
     if type(value) is int and abs(value) > MOST:
         raise ValueError(f"{name} is a number of {len(str(value))} digits")
     return value
 
 
-def brief(value: object) -> str:
+def shorten_value(value: object) -> str:
     text = repr(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
@@ -90,7 +90,7 @@ class Hint:
 
 
 @cache
-def hints(kind: Hashable) -> Mapping[str, Hint]:
+def field_hints(kind: Hashable) -> Mapping[str, Hint]:
     """The fields of a dataclass by their keys in session files."""
     kinds = get_type_hints(kind)
     found = fields(cast(Any, kind))

@@ -12,8 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.export.file import read, save
-from mtchat.export.format import GO_ON, load, names, of_suffix, reader_for, to_text, visible
+from mtchat.export.format import (
+    GO_ON,
+    escape_invisible,
+    export_session,
+    format_for_path,
+    import_program,
+    list_formats,
+    load_format,
+    reader_for,
+    to_text,
+)
 from mtchat.export.formats import ipynb
 from mtchat.session.language import parse_language
 from mtchat.session.outcome import File, Outcome
@@ -26,7 +35,7 @@ EXPORTED = CASES / "export"
 TEXT = st.text(st.characters(exclude_categories=()), max_size=10) | st.sampled_from(
     ["```\n````", "</pre><script>", "a\nb\n\n", "x = 1\r\n", "\x1b[2J", "# %%"]
 )
-ALWAYS = tuple(name for name in names() if name != "mtpb")  # which needs a program that ends well
+ALWAYS = tuple(name for name in list_formats() if name != "mtpb")  # which needs a program that ends well
 TURN = st.builds(Turn, TEXT, TEXT, status=st.sampled_from([EDITED, INTERRUPTED]))
 
 
@@ -40,17 +49,17 @@ def grown(preamble: str, turns: list[Turn], outputs: list[str]) -> Session:
 
 
 def test_the_formats_are_the_files_of_the_folder():
-    assert names() == ("code", "html", "ipynb", "md", "mtpb", "py")
-    for name in names():
-        assert load(name).suffix == {"mtpb": ".mtpb.jsonl", "code": ""}.get(name, f".{name}")
-        assert load(name).help.endswith((".", "again."))
+    assert list_formats() == ("code", "html", "ipynb", "md", "mtpb", "py")
+    for name in list_formats():
+        assert load_format(name).suffix == {"mtpb": ".mtpb.jsonl", "code": ""}.get(name, f".{name}")
+        assert load_format(name).help.endswith((".", "again."))
 
 
 @pytest.mark.parametrize("name", ALWAYS)
 @pytest.mark.parametrize("path", sessions(), ids=lambda path: path.stem)
 def test_a_session_is_exported_as_its_golden_file_says(path, name):
     golden = path.with_name(f"{path.stem}.{name}.golden")
-    assert load(name).write(session_in(path)) == to_text(golden.read_bytes())
+    assert load_format(name).write(session_in(path)) == to_text(golden.read_bytes())
 
 
 @pytest.mark.slow
@@ -59,16 +68,16 @@ def test_a_session_is_exported_as_its_golden_file_says(path, name):
 def test_no_session_makes_a_format_fail(name, preamble, turns, outputs):
     session = grown(preamble, turns, outputs)
     bare = name == "code" and not session.program.source
-    assert bool(load(name).write(session)) == (not bare)
-    assert bool(load(name).write(Session())) == (name != "code")
+    assert bool(load_format(name).write(session)) == (not bare)
+    assert bool(load_format(name).write(Session())) == (name != "code")
 
 
 @pytest.mark.parametrize("path", sessions(), ids=lambda path: path.stem)
-@pytest.mark.parametrize("name", [name for name in names() if load(name).bring])
+@pytest.mark.parametrize("name", [name for name in list_formats() if load_format(name).import_text])
 def test_what_can_be_imported_comes_back_as_an_equal_path(path, name):
-    session, form = session_in(path), load(name)
-    assert form.bring is not None
-    back = form.bring(form.write(session)).session
+    session, form = session_in(path), load_format(name)
+    assert form.import_text is not None
+    back = form.import_text(form.write(session)).session
     assert back.preamble == session.preamble
     assert [(turn.instruction, turn.chunk) for turn in back.path] == [
         (turn.instruction, turn.chunk) for turn in session.path
@@ -140,21 +149,21 @@ class Page(HTMLParser):
 @given(turns=st.lists(TURN, max_size=3))
 def test_a_page_holds_the_code_and_no_tag_of_it(turns):
     page = Page()
-    page.feed(load("html").write(grown("", turns, [])))
+    page.feed(load_format("html").write(grown("", turns, [])))
     assert page.open == []
     codes = [turn.chunk for turn in turns if turn.chunk.strip()]
-    assert page.code == ["\n" + visible(code).rstrip() for code in codes]
+    assert page.code == ["\n" + escape_invisible(code).rstrip() for code in codes]
 
 
 def test_a_page_needs_nothing_from_elsewhere():
-    page = load("html").write(grown("", [Turn("do", "x = 1")], []))
+    page = load_format("html").write(grown("", [Turn("do", "x = 1")], []))
     assert "http" not in page
     assert "src=" not in page
 
 
 @given(code=st.text("`x\n", min_size=1, max_size=12).filter(str.strip))
 def test_code_cannot_leave_its_fence(code):
-    text = load("md").write(Session().extend((Turn("do", code),)))
+    text = load_format("md").write(Session().extend((Turn("do", code),)))
     lines = text.split("\n")
     start = next(number for number, line in enumerate(lines) if line.endswith("`python"))
     end = lines.index(lines[start].removesuffix("python"), start)
@@ -172,49 +181,49 @@ def test_code_cannot_leave_its_fence(code):
     ],
 )
 def test_control_characters_are_shown_and_not_sent(text, seen):
-    assert visible(text) == seen
+    assert escape_invisible(text) == seen
 
 
 def test_a_file_is_imported_by_its_suffix():
-    assert reader_for(".py") == load("py").bring
-    assert reader_for(".IPYNB") == ipynb.bring
+    assert reader_for(".py") == load_format("py").import_text
+    assert reader_for(".IPYNB") == ipynb.import_text
     with pytest.raises(UsageError, match=r"cannot import .md; try: .ipynb, .py"):
         reader_for(".md")
     with pytest.raises(UsageError, match="'pdf' is not one of the formats: code, html, ipynb, md, mtpb, py"):
-        load("pdf")
+        load_format("pdf")
 
 
 @pytest.mark.parametrize("kind", ["py", "ipynb"])
 def test_a_saved_file_is_read_again(tmp_path, kind):
     session = Session().extend((Turn("say é", "print('é \ud800')\r\n", status=EDITED),))
-    path = save(session, kind, tmp_path / f"program.{kind}")
-    assert read(path).session == session
+    path = export_session(session, kind, tmp_path / f"program.{kind}")
+    assert import_program(path).session == session
 
 
 def test_a_file_that_cannot_be_written_or_read_is_an_error_that_names_it(tmp_path):
     (tmp_path / "full").write_text("")
     with pytest.raises(MtchatError, match=r"cannot write .*full/x.py: .*; give another FILE"):
-        save(Session(), "py", tmp_path / "full" / "x.py")
+        export_session(Session(), "py", tmp_path / "full" / "x.py")
     with pytest.raises(MtchatError, match=r"cannot write .*: Is a directory"):
-        save(Session(), "py", tmp_path)
+        export_session(Session(), "py", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
     with pytest.raises(MtchatError, match=r"cannot read .*x.py: No such file"):
-        read(tmp_path / "x.py")
+        import_program(tmp_path / "x.py")
     (tmp_path / "x.ipynb").write_text("x = 1")
     with pytest.raises(MtchatError, match=r"x.ipynb: not a notebook"):
-        read(tmp_path / "x.ipynb")
+        import_program(tmp_path / "x.ipynb")
 
 
 def test_a_device_is_written_to_and_not_replaced():
-    save(Session(), "py", Path("/dev/null"))
+    export_session(Session(), "py", Path("/dev/null"))
     assert Path("/dev/null").is_char_device()
 
 
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link.py").symlink_to("real.py")
-    save(Session(), "py", tmp_path / "link.py")
+    export_session(Session(), "py", tmp_path / "link.py")
     assert (tmp_path / "link.py").is_symlink()
-    assert (tmp_path / "real.py").read_text() == load("py").write(Session())
+    assert (tmp_path / "real.py").read_text() == load_format("py").write(Session())
 
 
 LIVE = "<script>alert(1)</script> ![a](http://x/y.png) [b](javascript:x) <img src=x> a\u202eb\u200b &lt;"
@@ -224,7 +233,7 @@ LIVE = "<script>alert(1)</script> ![a](http://x/y.png) [b](javascript:x) <img sr
 def test_nothing_live_or_unseen_stands_in_a_document(name):
     session = Session(LIVE.replace("/", "")).extend((Turn(LIVE, "x = 1"), Turn("a", f"# {LIVE}")))
     session = session.with_outcome(Outcome(stdout=LIVE, outputs=("\x1b]0;t\x07\x9b31m", LIVE)))
-    text = load(name).write(session)
+    text = load_format(name).write(session)
     words = re.sub(r"(?s)(`{3,}).*?\1|<style>.*?</style>", "", text)
     if name == "ipynb":
         cells = json.loads(text)["cells"]
@@ -247,15 +256,15 @@ def test_nothing_live_or_unseen_stands_in_a_document(name):
     ],
 )
 def test_the_suffix_of_a_file_says_its_format(name, kind):
-    assert of_suffix(name, Session()) == kind
+    assert format_for_path(name, Session()) == kind
 
 
 def test_the_suffix_of_a_language_is_that_of_its_code_and_an_unknown_one_is_said():
     session = Session(language=parse_language("javascript"))
-    assert of_suffix("x.js", session) == of_suffix("x", session) == "code"
+    assert format_for_path("x.js", session) == format_for_path("x", session) == "code"
     for name in ("x.txt", "x.js"):
         with pytest.raises(UsageError, match="no format has the suffix"):
-            of_suffix(name, Session())
+            format_for_path(name, Session())
 
 
 def test_documents_show_the_pictures_that_the_last_run_left(tmp_path):
@@ -268,7 +277,10 @@ def test_documents_show_the_pictures_that_the_last_run_left(tmp_path):
     names_left = ("figure-1.png", "evil.svg", "link.png", "../out.png", "gone.png")
     outcome = Outcome(files=tuple(File(name, 1) for name in names_left))
     session = Session().extend((Turn("draw", "draw()"),)).with_outcome(outcome)
-    written = {kind: save(session, kind, tmp_path / f"x.{kind}", str, folder).read_text() for kind in ALWAYS}
+    written = {
+        kind: export_session(session, kind, tmp_path / f"x.{kind}", str, folder).read_text()
+        for kind in ALWAYS
+    }
     assert "![figure-1.png](a%20b.files/figure-1.png)" in written["md"]
     data = b64encode(png).decode()
     assert f'<img alt="figure-1.png" src="data:image/png;base64,{data}">' in written["html"]

@@ -10,10 +10,10 @@ import pytest
 
 from mtchat.cli.main import main
 from mtchat.errors import MtchatError
-from mtchat.export import file
+from mtchat.export import format
+from mtchat.export.cells import translate_magics
 from mtchat.export.format import GO_ON, ImportedProgram, to_text
 from mtchat.export.formats import ipynb, py
-from mtchat.export.magics import translate_magics
 from mtchat.session.names import parse_module
 from tests import CASES
 
@@ -30,16 +30,16 @@ def code(text: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_code_cell(text)
 
 
-def brought(name: str) -> ImportedProgram:
+def imported(name: str) -> ImportedProgram:
     text = (CASES / name).read_text(encoding="utf-8")
-    return ipynb.bring(text) if "ipynb" in name else py.bring(text)
+    return ipynb.import_text(text) if "ipynb" in name else py.import_text(text)
 
 
 @pytest.mark.parametrize("name", ["people.ipynb.txt", "people_percent.py.txt", "people_nbconvert.py.txt"])
 def test_a_notebook_and_its_script_become_the_same_program(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = brought(name)
+    made = imported(name)
     assert [turn.instruction for turn in made.session.path] == [
         "# Totals\n\nAdd them up.",
         "Sum it",
@@ -52,7 +52,7 @@ def test_a_notebook_and_its_script_become_the_same_program(
 
 
 def test_a_script_of_no_cells_is_one_program() -> None:
-    (turn,) = brought("people_light.py.txt").session.path
+    (turn,) = imported("people_light.py.txt").session.path
     assert "jupytext" not in turn.chunk
     assert "total = sum(range(4))" in turn.chunk
 
@@ -208,7 +208,7 @@ def test_a_notebook_of_format_3_and_line_ends_of_windows_are_read() -> None:
 def test_what_cannot_be_imported_is_one_line(tmp_path: Path, name: str, text: str, said: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(MtchatError, match=said):
-        file.read(tmp_path / name)
+        format.import_program(tmp_path / name)
 
 
 def test_the_newlines_that_a_file_promises_are_bounded() -> None:
@@ -232,7 +232,7 @@ def test_a_coding_comment_that_is_no_text_is_no_error(codec: str) -> None:
 )
 def test_an_odd_file_is_read_in_seconds(text: str) -> None:
     started = time.process_time()
-    py.bring(text)
+    py.import_text(text)
     assert time.process_time() - started < 10
 
 
@@ -242,7 +242,7 @@ def test_a_pipe_a_folder_and_a_device_are_refused_at_once(tmp_path: Path) -> Non
     (tmp_path / "zero.py").symlink_to("/dev/zero")
     for name, kind in (("pipe.py", "pipe"), ("folder.py", "folder"), ("zero.py", "device")):
         with pytest.raises(MtchatError, match=f"cannot read .*{name}: .*{kind}"):
-            file.read(tmp_path / name)
+            format.import_program(tmp_path / name)
 
 
 def test_the_command_that_opens_an_import_can_be_typed(

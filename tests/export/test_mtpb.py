@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from mtchat.bench.quality.suite import MULTI, SINGLE, Score
 from mtchat.bench.quality.suites import mtpb
 from mtchat.errors import MtchatError
-from mtchat.export import file
-from mtchat.export.formats.mtpb import value, write
+from mtchat.export import format
+from mtchat.export.formats.mtpb import parse_value, write
 from mtchat.repl.app import dispatch
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -57,7 +57,7 @@ def test_the_program_of_the_session_passes_the_problem_that_it_gives(
 ):
     made = session("x = 6", last)
     made = made.with_outcome(boxed(made.program))
-    path = file.save(made, "mtpb", tmp_path / "mine.jsonl")
+    path = format.export_session(made, "mtpb", tmp_path / "mine.jsonl")
     (task,) = mtpb.tasks(path, MULTI)
     assert task.facts == wanted
     assert type(task.facts) is type(wanted)
@@ -89,7 +89,7 @@ def test_where_the_last_turn_prints_no_one_value_the_last_check_is_asked_for(
 ):
     made = session("x = 6", last, check=check)
     made = made.with_outcome(boxed(made.program))
-    (task,) = mtpb.tasks(file.save(made, "mtpb", tmp_path / "mine.jsonl"), MULTI)
+    (task,) = mtpb.tasks(format.export_session(made, "mtpb", tmp_path / "mine.jsonl"), MULTI)
     assert (task.instructions[-1], task.facts) == (asked, wanted)
     assert mtpb.score(task, ["x = 6", last, shows], boxed) == PASSES
 
@@ -98,14 +98,14 @@ def test_braces_and_other_signs_of_instructions_come_back_as_they_are(tmp_path: 
     wishes = ("make {'a': {1}} and f\"{x}\"", "print ü\nin two lines")
     made = Session(name="mine").extend((Turn(wishes[0], "x = 1"), Turn(wishes[1], "print(x)")))
     made = made.with_outcome(Outcome(outputs=("", "1\n")))
-    (task,) = mtpb.tasks(file.save(made, "mtpb", tmp_path / "mine.jsonl"), MULTI)
+    (task,) = mtpb.tasks(format.export_session(made, "mtpb", tmp_path / "mine.jsonl"), MULTI)
     assert task.instructions == wishes
 
 
 def test_a_preamble_is_the_first_thing_that_is_asked_for(tmp_path: Path):
     made = replace(session("print(t)"), preamble="t = {1: 2}[1]")
     made = made.with_outcome(Outcome(outputs=("", "2\n")))
-    (task,) = mtpb.tasks(file.save(made, "mtpb", tmp_path / "mine.jsonl"), MULTI)
+    (task,) = mtpb.tasks(format.export_session(made, "mtpb", tmp_path / "mine.jsonl"), MULTI)
     assert task.instructions[0] == "Begin with this code:\nt = {1: 2}[1]"
     assert task.facts == 2
 
@@ -145,7 +145,7 @@ def test_a_session_that_does_not_say_what_comes_out_is_an_error(made: Session, p
     [("1", 1), ("nan", "nan"), ("[nan]", "[nan]"), ("1e999", "1e999"), ("[" * 9999, "[" * 9999), ("-1", -1)],
 )
 def test_what_json_cannot_hold_is_compared_as_text(text: str, found: object):
-    assert value(text) == found
+    assert parse_value(text) == found
 
 
 def test_the_repl_writes_it_under_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mtchat.export.format import BEGIN, GO_ON, load, to_bytes, to_text
+from mtchat.export.format import BEGIN, GO_ON, load_format, to_bytes, to_text
 from mtchat.export.formats.py import read, write
 from mtchat.session.program import AttachedFile
 from mtchat.session.session import Session
@@ -139,7 +139,7 @@ def test_what_only_a_beginning_may_say_is_said_there_and_comes_back(codes, tmp_p
     session = session_of("", [("do it", code, False) for code in codes])
     outputs = set()
     for form in ("py", "code"):
-        text = load(form).write(session)
+        text = load_format(form).write(session)
         done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
         assert done.stderr == ""
         outputs.add(done.stdout)
@@ -157,7 +157,7 @@ def test_what_only_a_beginning_may_say_is_said_there_and_comes_back(codes, tmp_p
 def test_a_program_from_a_file_of_another_encoding_runs_as_utf_8():
     session = session_of("# -*- coding: latin-1 -*-", [("do", "print(ascii('é'))", False)])
     for form in ("py", "code"):
-        text = to_bytes(load(form).write(session))
+        text = to_bytes(load_format(form).write(session))
         done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, check=False)
         assert done.stdout == b"'\\xe9'\n"
 

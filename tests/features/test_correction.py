@@ -18,7 +18,7 @@ from mtchat.session.navigation import last_correction, redo_steps, undo_steps
 from mtchat.session.provenance import Correction as CorrectionRecord
 from mtchat.session.session import Session
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn, TurnOptions
-from mtchat.store.events import History, apply, changes, json_like
+from mtchat.store.events import History, apply_event, as_read_back, list_changes
 from tests.support.generate import CTRL_C, GREEDY, chunks, run, scripted_generator, statuses
 
 CASES = corrections.cases("corrections")
@@ -379,8 +379,8 @@ def test_a_correction_comes_back_from_its_file_and_can_be_undone_then() -> None:
     undone = undo_steps(made)[0]
     for before, after in [(Session(), made), (made, undone)]:
         history = History(before)
-        for event in changes(before, after):
-            history = apply(history, json_like(event))
+        for event in list_changes(before, after):
+            history = apply_event(history, as_read_back(event))
         assert history.session == after
         assert last_correction(history.session) == last_correction(after)
 

@@ -12,8 +12,8 @@ from mtchat.cli.main import main
 from mtchat.cli.scripted import Script, run_script
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, MtchatError, UsageError
-from mtchat.export.format import load as format_of
-from mtchat.export.format import suffix
+from mtchat.export.format import load_format as format_of
+from mtchat.export.format import suffix_for
 from mtchat.generate.alternatives import retry
 from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
@@ -274,9 +274,9 @@ def session() -> Session:
 def test_a_session_in_another_language_is_exported_in_it():
     made = session()
     assert format_of("code").write(made) == f"{ADD}\n\nadd(1, 2);\n"
-    assert suffix(format_of("code"), made) == ".js"
-    assert suffix(format_of("code"), Session()) == ".py"
-    assert suffix(format_of("md"), made) == ".md"
+    assert suffix_for(format_of("code"), made) == ".js"
+    assert suffix_for(format_of("code"), Session()) == ".py"
+    assert suffix_for(format_of("md"), made) == ".md"
     assert f"```javascript\n{ADD}\n```" in format_of("md").write(made)
     assert "```python" not in format_of("md").write(made)
     assert '<pre class="code language-javascript">' in format_of("html").write(made)
@@ -287,12 +287,12 @@ def test_a_notebook_names_the_language_and_brings_it_back():
     form = format_of("ipynb")
     text = form.write(session())
     assert json.loads(text)["metadata"] == {"language_info": {"name": "javascript"}}
-    assert form.bring is not None
-    back = form.bring(text).session
+    assert form.import_text is not None
+    back = form.import_text(text).session
     assert (back.language, [turn.chunk for turn in back.path]) == (JS, [ADD, "add(1, 2);"])
     strange = json.dumps({"cells": [], "metadata": {"language_info": {"name": "brainfuck"}}})
     with pytest.raises(MtchatError, match="'brainfuck'"):
-        form.bring(strange)
+        form.import_text(strange)
 
 
 @pytest.mark.parametrize("kind", ["py", "mtpb"])

@@ -14,7 +14,7 @@ from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from mtchat.cli.output import DRAWN, Output, escape_text, guard_streams
 from mtchat.console.view import View
-from mtchat.export.file import save
+from mtchat.export.format import export_session
 from mtchat.repl.app import open_history
 from mtchat.session.outcome import File, Outcome
 from mtchat.session.program import CheckResult
@@ -264,8 +264,8 @@ def test_a_history_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 def test_an_export_to_a_terminal_by_its_name_is_escaped_and_to_another_place_as_it_is(tmp_path: Path) -> None:
     session = Session("evil").extend((Turn("x", f"s = '{HOSTILE}'"),))
     main, side = os.openpty()
-    save(session, "code", Path(os.ttyname(side)), escape_controls)
+    export_session(session, "code", Path(os.ttyname(side)), escape_controls)
     assert raw(os.read(main, 10_000)) == []
-    assert HOSTILE in save(session, "code", tmp_path / "x.py", escape_controls).read_text("utf-8")
+    assert HOSTILE in export_session(session, "code", tmp_path / "x.py", escape_controls).read_text("utf-8")
     for each in (main, side):
         os.close(each)

@@ -18,10 +18,10 @@ from mtchat.session.turn import FOLDED, FORGOTTEN, STATUSES, WHOLE, Turn, TurnOp
 from mtchat.store.events import (
     KEPT,
     History,
-    apply,
-    bounded,
-    changes,
-    json_like,
+    apply_event,
+    as_read_back,
+    limit_streams,
+    list_changes,
     outcome_fields,
     outcome_of,
     to_event,
@@ -103,8 +103,8 @@ def histories(draw: st.DrawFn) -> list[Session]:
 def test_the_changes_of_a_session_applied_in_order_give_it_back(sessions, steps):
     history, before = History(replace(sessions[0])), sessions[0]
     for after in [*sessions[::steps], sessions[-1]]:
-        for event in changes(before, after):
-            history = apply(history, to_event(to_line(event)))
+        for event in list_changes(before, after):
+            history = apply_event(history, to_event(to_line(event)))
             assert not history.edited
         before = after
     assert history.session == sessions[-1]
@@ -113,29 +113,29 @@ def test_the_changes_of_a_session_applied_in_order_give_it_back(sessions, steps)
 
 def test_nothing_changed_is_no_event():
     session = Session().extend((Turn("do", "x = 1"),)).with_outcome(Outcome())
-    assert changes(session, session) == []
+    assert list_changes(session, session) == []
 
 
 def test_a_new_turn_is_one_event_and_carries_the_head_with_it():
     before = Session().extend((Turn("do", "x = 1"),))
     after = before.extend((Turn("go on", "y = 2"),))
-    assert [event["event"] for event in changes(before, after)] == ["turn"]
+    assert [event["event"] for event in list_changes(before, after)] == ["turn"]
 
 
 def test_an_undo_is_a_move_of_the_head_with_its_reason():
     session = Session().extend((Turn("do", "x = 1"),))
-    assert changes(session, session.undo(), "undo") == [{"event": "head", "to": "", "why": "undo"}]
+    assert list_changes(session, session.undo(), "undo") == [{"event": "head", "to": "", "why": "undo"}]
 
 
 def test_a_session_of_another_file_is_a_bug_and_not_an_event():
     session = Session().extend((Turn("do", "x = 1"),))
     with pytest.raises(ValueError, match="belongs to another file"):
-        changes(session, Session())
+        list_changes(session, Session())
 
 
 def test_an_event_of_an_unknown_kind_changes_nothing():
     history = History(Session().extend((Turn("do", "x = 1"),)))
-    assert apply(history, {"event": "weather", "path": "data.csv"}).session == history.session
+    assert apply_event(history, {"event": "weather", "path": "data.csv"}).session == history.session
 
 
 def test_fields_that_are_unknown_are_ignored_and_absent_ones_take_their_defaults():
@@ -164,24 +164,24 @@ def test_fields_that_are_unknown_are_ignored_and_absent_ones_take_their_defaults
 )
 def test_an_event_that_does_not_fit_says_what_is_wrong(event, problem):
     with pytest.raises((ValueError, TypeError), match=problem):
-        apply(History(), event)
+        apply_event(History(), event)
 
 
 def test_a_long_output_is_kept_up_to_a_bound_and_said_to_be_cut():
     long = Outcome(stdout="a" * KEPT + "b" * KEPT, stderr="c", outputs=("a" * KEPT, "b" * KEPT))
-    kept = bounded(long)
+    kept = limit_streams(long)
     assert kept == Outcome(stdout="a" * KEPT, stderr="c", outputs=("a" * KEPT, ""), truncated=True)
-    assert bounded(kept) is kept
+    assert limit_streams(kept) is kept
 
 
 def test_a_turn_edited_in_the_file_is_found_and_its_children_stay_below_it():
     session = Session().extend((Turn("one", "x = 1"), Turn("two", "y = 2"))).with_outcome(Outcome(stdout="2"))
-    first, second, outcome = (to_event(to_line(event)) for event in changes(Session(), session))
-    history = apply(History(), {**first, "chunk": "x = 11"})
+    first, second, outcome = (to_event(to_line(event)) for event in list_changes(Session(), session))
+    history = apply_event(History(), {**first, "chunk": "x = 11"})
     assert history.edited
-    history = apply(history, second)
+    history = apply_event(history, second)
     assert not history.edited
-    history = apply(history, outcome)
+    history = apply_event(history, outcome)
     assert [turn.chunk for turn in history.session.path] == ["x = 11", "y = 2"]
     assert history.session.outcome == Outcome(stdout="2")
 
@@ -207,4 +207,4 @@ def test_the_reason_of_an_outcome_is_written_under_the_keys_that_files_have(reas
     fields = outcome_fields(Outcome(reason=reason))
     assert "reason" not in fields
     assert {fields["limit"], fields["world"]} == {"", reason.value}
-    assert outcome_of(json_like({"event": "outcome", **fields})).reason is reason
+    assert outcome_of(as_read_back({"event": "outcome", **fields})).reason is reason

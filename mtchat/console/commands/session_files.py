@@ -10,7 +10,7 @@ from mtchat.console.console import Console
 from mtchat.console.parsing import user_path
 from mtchat.console.slash import Command
 from mtchat.errors import MtchatError, UsageError
-from mtchat.export import file, format
+from mtchat.export import format
 from mtchat.session.text import escape_controls
 from mtchat.store import SUFFIX, Log, find, paths, summaries
 
@@ -100,22 +100,21 @@ def do_export(console: Console, argument: str) -> None:
     words, forced = re.subn(r"(?:^|\s+)--force$", "", argument.strip())
     kind, *rest = words.split(maxsplit=1)[:2] or [""]
     if not kind:
-        raise UsageError(f"Export to which format? Choose from: {', '.join(format.names())}")
+        raise UsageError(f"Export to which format? Choose from: {', '.join(format.list_formats())}")
     if not console.session.path:
         raise UsageError("there is no program yet; type an instruction")
-    if kind not in format.names() and PurePath(words).suffix:
-        kind, rest = format.of_suffix(words, console.session), [words]
-    suffix = format.suffix(format.load(kind), console.session)
+    if kind not in format.list_formats() and PurePath(words).suffix:
+        kind, rest = format.format_for_path(words, console.session), [words]
+    suffix = format.suffix_for(format.load_format(kind), console.session)
     target = Path(rest[0].strip() if rest else f"{console.session.name}{suffix}")
-    if not forced and file.is_taken(target):
+    if not forced and format.is_taken(target):
         raise UsageError(f"{target} already exists; /export {kind} {target} --force overwrites it")
-    console.view.say(
-        f"wrote {short_path(file.save(console.session, kind, target, escape_controls, console.files_folder))}"
-    )
+    written = format.export_session(console.session, kind, target, escape_controls, console.files_folder)
+    console.view.say(f"wrote {short_path(written)}")
 
 
 def complete_export(console: Console) -> list[tuple[str, str]]:
-    return [(each.name, each.help) for each in format.usable()]
+    return [(each.name, each.help) for each in format.load_formats()]
 
 
 COMMANDS = (

@@ -4,8 +4,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
-from mtchat.export.format import ExportedStep, exported_steps, visible
-from mtchat.export.pictures import Picture
+from mtchat.export.format import ExportedStep, Picture, escape_invisible, exported_steps
 from mtchat.session.language import PYTHON
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED
@@ -31,17 +30,17 @@ def write(session: Session) -> str:
 
 
 def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
-    title = escape(visible(session.name)) or "A program"
+    title = escape(escape_invisible(session.name)) or "A program"
     kind = "code" if session.language == PYTHON else f"code language-{session.language.name}"
     body = [f"<h1>{title}</h1>"]
     if session.preamble.strip():
-        body += ["<h2>Preamble</h2>", block(kind, session.preamble)]
+        body += ["<h2>Preamble</h2>", preformatted(kind, session.preamble)]
     for step in exported_steps(session):
         body += section(step, kind)
     if pictures:
-        body += ["<h2>Pictures</h2>", *map(image, pictures)]
+        body += ["<h2>Pictures</h2>", *map(image_tag, pictures)]
     if session.outcome and session.outcome.error:
-        body.append(f'<p class="note">{escape(visible(session.outcome.error))}</p>')
+        body.append(f'<p class="note">{escape(escape_invisible(session.outcome.error))}</p>')
     return page(title, "\n".join(body))
 
 
@@ -51,22 +50,22 @@ def page(title: str, body: str) -> str:
 
 
 def section(step: ExportedStep, kind: str) -> list[str]:
-    lines = [f"<h2>Turn {step.number}</h2>", f"<p>{escape(visible(step.turn.instruction))}</p>"]
+    lines = [f"<h2>Turn {step.number}</h2>", f"<p>{escape(escape_invisible(step.turn.instruction))}</p>"]
     if step.turn.status == INTERRUPTED:
         lines.append('<p class="note">This turn was interrupted; its code may be incomplete.</p>')
     if step.turn.chunk.strip():
-        lines.append(block(kind, step.turn.chunk))
+        lines.append(preformatted(kind, step.turn.chunk))
     if step.output.strip():
-        lines.append(block("output", step.output))
+        lines.append(preformatted("output", step.output))
     return lines
 
 
-def image(picture: Picture) -> str:
+def image_tag(picture: Picture) -> str:
     """A picture in the page itself."""
     data = b64encode(picture.data).decode()
-    return f'<img alt="{escape(visible(picture.name))}" src="data:{picture.kind};base64,{data}">'
+    return f'<img alt="{escape(escape_invisible(picture.name))}" src="data:{picture.kind};base64,{data}">'
 
 
-def block(kind: str, text: str) -> str:
+def preformatted(kind: str, text: str) -> str:
     # the newline after <pre> is dropped by browsers, so that one at the start of the text is not
-    return f'<pre class="{kind}">\n{escape(visible(text).rstrip())}</pre>'
+    return f'<pre class="{kind}">\n{escape(escape_invisible(text).rstrip())}</pre>'

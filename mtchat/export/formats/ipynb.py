@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 
 from mtchat.errors import MtchatError, UsageError
+from mtchat.export.cells import translate_magics
 from mtchat.export.format import (
     COMMANDS,
     GO_ON,
@@ -13,14 +14,13 @@ from mtchat.export.format import (
     MOST_NEWLINES,
     ExportedStep,
     ImportedProgram,
+    Picture,
     check_cell_count,
+    describe_rest,
+    escape_invisible,
     exported_steps,
-    in_one_line,
-    left,
-    visible,
+    to_one_line,
 )
-from mtchat.export.magics import translate_magics
-from mtchat.export.pictures import Picture
 from mtchat.session.language import PYTHON, Language, parse_language
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, INTERRUPTED, Turn
@@ -44,12 +44,17 @@ def write(session: Session) -> str:
 
 def illustrate(session: Session, pictures: Sequence[Picture]) -> str:
     """The notebook with the pictures below its last code."""
-    cells = [code("preamble", session.preamble, {"preamble": True})] if session.preamble else []
+    cells = [code_cell("preamble", session.preamble, {"preamble": True})] if session.preamble else []
     for step in exported_steps(session):
-        cells += section(step)
+        cells += step_cells(step)
     if cells and pictures:
-        cells[-1] = {**cells[-1], "outputs": [*outputs_of(cells[-1]), *map(display, pictures)]}
-    notebook = {"cells": cells, "metadata": metadata(session.language), "nbformat": 4, "nbformat_minor": 5}
+        cells[-1] = {**cells[-1], "outputs": [*outputs_of(cells[-1]), *map(picture_output, pictures)]}
+    notebook = {
+        "cells": cells,
+        "metadata": language_metadata(session.language),
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     return json.dumps(notebook, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -58,57 +63,57 @@ def outputs_of(cell: Json) -> list[object]:
     return found if isinstance(found, list) else []
 
 
-def display(picture: Picture) -> Json:
-    data = {picture.kind: b64encode(picture.data).decode(), "text/plain": [visible(picture.name)]}
+def picture_output(picture: Picture) -> Json:
+    data = {picture.kind: b64encode(picture.data).decode(), "text/plain": [escape_invisible(picture.name)]}
     return {"data": data, "metadata": {}, "output_type": "display_data"}
 
 
-def metadata(language: Language) -> Json:
+def language_metadata(language: Language) -> Json:
     """What a notebook says of its language; which kernel has another than Python, Jupyter asks its user."""
     return METADATA if language == PYTHON else {"language_info": {"name": language.name}}
 
 
-def section(step: ExportedStep) -> Iterator[Json]:
+def step_cells(step: ExportedStep) -> Iterator[Json]:
     name = f"turn-{step.number}"
-    words = in_one_line(step.turn.instruction)
+    words = to_one_line(step.turn.instruction)
     exact: Json = {"instruction": step.turn.instruction} if words != step.turn.instruction else {}
-    yield markdown(name, words, {"turn": step.number, **exact})
+    yield markdown_cell(name, words, {"turn": step.number, **exact})
     if step.turn.status == INTERRUPTED:
-        yield markdown(f"{name}-note", NOTE, {"note": True})
-    yield code(f"{name}-code", step.turn.chunk, {"status": step.turn.status}, step.output)
+        yield markdown_cell(f"{name}-note", NOTE, {"note": True})
+    yield code_cell(f"{name}-code", step.turn.chunk, {"status": step.turn.status}, step.output)
 
 
-def markdown(name: str, text: str, ours: Json) -> Json:
-    return {"cell_type": "markdown", "id": name, "metadata": {"mtchat": ours}, "source": lines(text)}
+def markdown_cell(name: str, text: str, ours: Json) -> Json:
+    return {"cell_type": "markdown", "id": name, "metadata": {"mtchat": ours}, "source": split_source(text)}
 
 
-def code(name: str, text: str, ours: Json, output: str = "") -> Json:
+def code_cell(name: str, text: str, ours: Json, output: str = "") -> Json:
     """A code cell; the newlines at its end, which a notebook does not show, are counted in its metadata."""
     source = text.rstrip("\n")
     if source != text:
         ours = {**ours, "newlines": len(text) - len(source)}
-    stream = {"name": "stdout", "output_type": "stream", "text": lines(visible(output))}
+    stream = {"name": "stdout", "output_type": "stream", "text": split_source(escape_invisible(output))}
     return {
         "cell_type": "code",
         "execution_count": None,
         "id": name,
         "metadata": {"mtchat": ours},
         "outputs": [stream] if output else [],
-        "source": lines(source),
+        "source": split_source(source),
     }
 
 
-def lines(text: str) -> list[str]:
+def split_source(text: str) -> list[str]:
     """Lines with their ends, as notebooks keep text."""
     *whole, last = text.split("\n")
     return [*(line + "\n" for line in whole), *([last] if last else [])]
 
 
 def read(text: str) -> Session:
-    return bring(text).session
+    return import_text(text).session
 
 
-def bring(text: str) -> ImportedProgram:
+def import_text(text: str) -> ImportedProgram:
     """The session in any notebook: the text above a code cell is its instruction."""
     notebook = notebook_of(text)
     language = language_of(notebook)
@@ -117,7 +122,7 @@ def bring(text: str) -> ImportedProgram:
     said: list[str] = []
     raw = commands = printed = 0
     for cell in cells_of(notebook):
-        ours = mapping(mapping(cell.get("metadata")).get("mtchat"))
+        ours = as_mapping(as_mapping(cell.get("metadata")).get("mtchat"))
         source = text_of(cell.get("source"))
         if not ours:
             source = re.sub(r"\r\n?", "\n", source)
@@ -128,7 +133,7 @@ def bring(text: str) -> ImportedProgram:
             commands += number
         if cell.get("cell_type") == "markdown" and not ours.get("note"):
             exact = ours.get("instruction")
-            said.append(exact if isinstance(exact, str) and in_one_line(exact) == source else source)
+            said.append(exact if isinstance(exact, str) and to_one_line(exact) == source else source)
         elif cell.get("cell_type") == "code":
             chunk = chunk_of(source, ours.get("newlines"))
             if ours.get("preamble"):
@@ -139,19 +144,19 @@ def bring(text: str) -> ImportedProgram:
             said = []
     session = Session(preamble=preamble, language=language).extend(tuple(turns))
     notices = (
-        *left(commands, *COMMANDS),
-        *left(raw, "raw cell", LEFT_OUT),
-        *left(len(said), "text cell", f"after the last code {LEFT_OUT}"),
-        *left(printed, "cell", "without its output, which a run shows again"),
+        *describe_rest(commands, *COMMANDS),
+        *describe_rest(raw, "raw cell", LEFT_OUT),
+        *describe_rest(len(said), "text cell", f"after the last code {LEFT_OUT}"),
+        *describe_rest(printed, "cell", "without its output, which a run shows again"),
     )
     return ImportedProgram(session, notices)
 
 
 def language_of(notebook: Json) -> Language:
     """The language that a notebook names, for itself or for its kernel; Python where it names none."""
-    metadata = mapping(notebook.get("metadata"))
-    kernel = mapping(metadata.get("kernelspec"))
-    info = mapping(metadata.get("language_info"))
+    metadata = as_mapping(notebook.get("metadata"))
+    kernel = as_mapping(metadata.get("kernelspec"))
+    info = as_mapping(metadata.get("language_info"))
     for name in (info.get("name"), kernel.get("language"), kernel.get("name")):
         if isinstance(name, str) and name.strip():
             if re.match(r"i?python|xpython|pyodide", name, re.IGNORECASE):
@@ -171,7 +176,7 @@ def chunk_of(source: str, newlines: object) -> str:
 
 def notebook_of(text: str) -> Json:
     try:
-        return mapping(json.loads(text))
+        return as_mapping(json.loads(text))
     except (ValueError, RecursionError) as error:
         raise MtchatError(f"not a notebook: {error}") from None
 
@@ -180,17 +185,17 @@ def cells_of(notebook: Json) -> list[Json]:
     """The cells; those of format 3 are in worksheets, and name their parts otherwise."""
     cells, sheets = notebook.get("cells"), notebook.get("worksheets")
     if not isinstance(cells, list) and isinstance(sheets, list):
-        theirs = [mapping(sheet).get("cells") for sheet in sheets]
-        cells = [older(mapping(cell)) for each in theirs if isinstance(each, list) for cell in each]
+        theirs = [as_mapping(sheet).get("cells") for sheet in sheets]
+        cells = [upgrade_cell(as_mapping(cell)) for each in theirs if isinstance(each, list) for cell in each]
         if not cells:
             cells = None
     if not isinstance(cells, list):
         raise MtchatError("not a notebook: it has no cells")
     check_cell_count(len(cells))
-    return [mapping(cell) for cell in cells]
+    return [as_mapping(cell) for cell in cells]
 
 
-def older(cell: Json) -> Json:
+def upgrade_cell(cell: Json) -> Json:
     """A cell of format 3 as one of format 4."""
     if cell.get("cell_type") == "heading":
         level = cell.get("level")
@@ -199,7 +204,7 @@ def older(cell: Json) -> Json:
     return {**cell, "source": cell.get("input")} if cell.get("cell_type") == "code" else cell
 
 
-def mapping(value: object) -> Json:
+def as_mapping(value: object) -> Json:
     return value if isinstance(value, dict) else {}
 
 

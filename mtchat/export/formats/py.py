@@ -23,12 +23,13 @@ from mtchat.export.cells import (
     cell_headings,
     code_start,
     comment_lines,
-    converted,
     databricks_cells,
     headings_outside_strings,
+    nbconvert_cells,
     parse_number,
     parse_title,
     split_cells,
+    translate_magics,
 )
 from mtchat.export.format import (
     BEGIN,
@@ -38,12 +39,10 @@ from mtchat.export.format import (
     MOST_NEWLINES,
     ImportedProgram,
     check_cell_count,
+    describe_rest,
     foreign_notice,
-    left,
 )
-from mtchat.export.magics import translate_magics
-from mtchat.export.module import HOISTED, moved_strings, one_module
-from mtchat.export.module import unquote as unmoved
+from mtchat.export.module import HOISTED, moved_strings, one_module, unquote_statements
 from mtchat.session.names import parse_module
 from mtchat.session.outcome import package_for
 from mtchat.session.session import Session
@@ -70,17 +69,17 @@ def write(session: Session) -> str:
     if not session.language.runs:
         raise UsageError(foreign_notice(session, "a .py file"))
     head, (preamble, *codes) = one_module([session.preamble, *(turn.chunk for turn in session.path)])
-    written = [cell(PREAMBLE, "", preamble, exact=session.preamble)] if session.preamble else []
+    written = [format_cell(PREAMBLE, "", preamble, exact=session.preamble)] if session.preamble else []
     for count, (turn, code) in enumerate(zip(session.path, codes, strict=True), start=1):
         cut = turn.status == INTERRUPTED
-        written.append(cell(f"turn {count}", turn.instruction, code, cut, turn.chunk))
-    return "\n".join([TITLE + needs(session), *(f"{line}\n" for line in head), *written])
+        written.append(format_cell(f"turn {count}", turn.instruction, code, cut, turn.chunk))
+    return "\n".join([TITLE + describe_needs(session), *(f"{line}\n" for line in head), *written])
 
 
-def needs(session: Session) -> str:
+def describe_needs(session: Session) -> str:
     """Comments that name what the program wants beside Python: packages and the files that were attached."""
     module = parse_module(session.program.source)
-    found = (each for node in (ast.walk(module) if module else ()) for each in modules(node))
+    found = (each for node in (ast.walk(module) if module else ()) for each in imported_modules(node))
     own = {each.name.split("/")[0].removesuffix(".py") for each in session.attached}
     packages = sorted({package_for(each) for each in found if each not in sys.stdlib_module_names} - own)
     lines = [f"# Packages that it imports: {', '.join(packages)}"] if packages else []
@@ -89,7 +88,7 @@ def needs(session: Session) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def modules(node: ast.AST) -> list[str]:
+def imported_modules(node: ast.AST) -> list[str]:
     """The modules of their own that a statement imports."""
     if isinstance(node, ast.Import):
         return [each.name.split(".")[0] for each in node.names]
@@ -100,7 +99,7 @@ def modules(node: ast.AST) -> list[str]:
     )
 
 
-def cell(title: str, instruction: str, code: str, interrupted: bool = False, exact: str = "") -> str:
+def format_cell(title: str, instruction: str, code: str, interrupted: bool = False, exact: str = "") -> str:
     """A cell of the file; its code stands for the `exact` one."""
     marks = ["interrupted"] if interrupted else []
     comment = [f"# {line}" if line else "#" for line in instruction.split("\n")]
@@ -130,10 +129,10 @@ def split_end(code: str) -> tuple[str, int]:
 
 
 def read(text: str) -> Session:
-    return bring(text).session
+    return import_text(text).session
 
 
-def bring(text: str) -> ImportedProgram:
+def import_text(text: str) -> ImportedProgram:
     """The session in any Python file; one without cells is a single turn."""
     lines = text.split("\n")
     if lines[0].endswith("\r"):  # an editor or git has changed the line ends
@@ -141,24 +140,24 @@ def bring(text: str) -> ImportedProgram:
         lines = text.split("\n")
     made_here = lines[0].startswith(MADE)
     if not made_here:
-        lines = without_header(lines)
+        lines = drop_header(lines)
         text = "\n".join(lines)
     starts = cell_headings(lines) if made_here else headings_outside_strings(lines)
     check_cell_count(len(starts))
     before = lines[: starts[0] if starts else len(lines)]
     if made_here:
         before = [line for line in before[comment_lines(before) :] if not HOISTED.fullmatch(line)]
-    elif not starts and (found := databricks_cells(lines) or converted(lines)):
+    elif not starts and (found := databricks_cells(lines) or nbconvert_cells(lines)):
         check_cell_count(len(found))
         return session_of("", found)
     elif not starts:
         code, commands = translate_magics(split_end(text)[0], commented=True)
         alone = (Turn(BEGIN, code, status=EDITED),) if text.strip() else ()
-        return ImportedProgram(Session().extend(alone), left(commands, *COMMANDS))
-    return session_of(trimmed(before), split_cells(lines, starts))
+        return ImportedProgram(Session().extend(alone), describe_rest(commands, *COMMANDS))
+    return session_of(trim_blank_lines(before), split_cells(lines, starts))
 
 
-def without_header(lines: list[str]) -> list[str]:
+def drop_header(lines: list[str]) -> list[str]:
     """The lines of a file, less what jupytext writes of its notebook."""
     if lines[:1] == ["# ---"] and "# ---" in lines[1:]:
         return lines[lines.index("# ---", 1) + 1 :]
@@ -175,71 +174,71 @@ def session_of(preamble: str, found: Sequence[Cell]) -> ImportedProgram:
         if each.title == PREAMBLE:
             code = code_of(each, each.lines[1:] if each.lines[:1] == [""] else each.lines)
             preamble = f"{preamble}\n\n{code}" if preamble else code
-        elif each.ours:
+        elif each.is_ours:
             turns.append(turn_of(each))
         elif kind == "raw":
             raw += 1
         elif kind in ("markdown", "md"):
-            said += [title, *worded(each.lines)]
+            said += [title, *cell_words(each.lines)]
             texts += 1
         else:
             elsewhere = ELSEWHERE.search(each.title) is not None
-            count = 0 if title or any(said) or elsewhere else commands_aside(each.lines)
-            words = "\n".join([*said, title, *map(uncommented, each.lines[:count])]).strip()
-            code, number = translate_magics(trimmed(each.lines[count:]), commented=True)
+            count = 0 if title or any(said) or elsewhere else count_word_lines(each.lines)
+            words = "\n".join([*said, title, *map(uncomment, each.lines[:count])]).strip()
+            code, number = translate_magics(trim_blank_lines(each.lines[count:]), commented=True)
             said, texts, commands = [], 0, commands + number + elsewhere
             if code or words:
                 turns.append(Turn(words or GO_ON, code, status=EDITED))
     notices = (
-        *left(commands, *COMMANDS),
-        *left(raw, "raw cell", LEFT_OUT),
-        *left(texts, "text cell", f"after the last code {LEFT_OUT}"),
+        *describe_rest(commands, *COMMANDS),
+        *describe_rest(raw, "raw cell", LEFT_OUT),
+        *describe_rest(texts, "text cell", f"after the last code {LEFT_OUT}"),
     )
     return ImportedProgram(Session(preamble=preamble).extend(tuple(turns)), notices)
 
 
-def commands_aside(lines: Sequence[str]) -> int:
+def count_word_lines(lines: Sequence[str]) -> int:
     """How many comments at the top of a cell are words: none from the first command to IPython on."""
     count = comment_lines(lines)
     return next((at for at, line in enumerate(lines[:count]) if COMMAND.match(line)), count)
 
 
-def worded(lines: Sequence[str]) -> list[str]:
+def cell_words(lines: Sequence[str]) -> list[str]:
     """The text of a cell of words, which stands in comments or in a string."""
     text = "\n".join(lines).strip()
     string = STRING.fullmatch(text)
-    return string["text"].strip("\n").split("\n") if string else list(map(uncommented, lines))
+    return string["text"].strip("\n").split("\n") if string else list(map(uncomment, lines))
 
 
 def turn_of(cell: Cell) -> Turn:
     count = comment_lines(cell.lines)
-    instruction = "\n".join(map(uncommented, cell.lines[:count]))
-    if cell.marks.get("instruction") == QUOTED:
-        instruction = unquoted(instruction)
+    instruction = "\n".join(map(uncomment, cell.lines[:count]))
+    if cell.metadata.get("instruction") == QUOTED:
+        instruction = unquote_string(instruction)
     code = code_of(cell, cell.lines[code_start(cell.lines) :])
-    return Turn(instruction, code, status=INTERRUPTED if "interrupted" in cell.marks else EDITED)
+    return Turn(instruction, code, status=INTERRUPTED if "interrupted" in cell.metadata else EDITED)
 
 
 def code_of(cell: Cell, lines: Sequence[str]) -> str:
     body, _ = split_end("\n".join(lines))
-    if cell.marks.get("code") == QUOTED:
-        return unquoted(uncommented(body))
-    if places := re.fullmatch(r"\d{1,6}(?:\+\d{1,6})*", cell.marks.get("moved", "")):
-        body = unmoved(body, list(map(int, places[0].split("+"))))
-    return body + "\n" * min(parse_number(cell.marks.get("newlines")), MOST_NEWLINES)
+    if cell.metadata.get("code") == QUOTED:
+        return unquote_string(uncomment(body))
+    if places := re.fullmatch(r"\d{1,6}(?:\+\d{1,6})*", cell.metadata.get("moved", "")):
+        body = unquote_statements(body, list(map(int, places[0].split("+"))))
+    return body + "\n" * min(parse_number(cell.metadata.get("newlines")), MOST_NEWLINES)
 
 
-def uncommented(line: str) -> str:
+def uncomment(line: str) -> str:
     return line.removeprefix("#").removeprefix(" ")
 
 
-def trimmed(lines: Sequence[str]) -> str:
+def trim_blank_lines(lines: Sequence[str]) -> str:
     """Lines as code, without the empty lines around them."""
     text = "\n".join(lines).strip("\n")
     return text if text.strip() else ""
 
 
-def unquoted(text: str) -> str:
+def unquote_string(text: str) -> str:
     """The string in a comment; the comment itself where somebody has changed it to no string."""
     try:
         value = ast.literal_eval(text)
