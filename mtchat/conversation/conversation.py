@@ -12,6 +12,7 @@ from typing import Self
 from mtchat.conversation import checking, editing, streaming
 from mtchat.conversation.interfaces import OnOutput
 from mtchat.conversation.live import LiveSession, ignore_output
+from mtchat.conversation.ownership import exclusive
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
 from mtchat.features.checks.parse import parse_check
@@ -98,6 +99,7 @@ class Conversation(LiveSession):
 
     # Turns
 
+    @exclusive
     def take(self, instruction: str, *, new: bool = False) -> bool:
         """Does what an instruction asks for; False if the user stopped that before anything was written."""
         before, said = self.session, self.resolve_references(instruction)
@@ -114,6 +116,7 @@ class Conversation(LiveSession):
             self.keep(made, why)
         return made is not before
 
+    @exclusive
     def send(self, instruction: str, *, new: bool = False) -> TurnResult:
         """Takes a turn, or changes an earlier one if the instruction is a correction and not `new`."""
         before = self.session.path
@@ -130,12 +133,14 @@ class Conversation(LiveSession):
         """
         return streaming.stream_events(self, lambda: self.send(instruction, new=new))
 
+    @exclusive
     def add(self, code: str) -> TurnResult:
         """A turn with code that the user wrote, run as any other; no model is asked for it."""
         self.keep(self.session.add(turn_from_code(code, self.session)), "turn")
         self.keep(self.run_session(self.session), "turn")
         return self.turn()
 
+    @exclusive
     def correct(self, correction: str | DetectedCorrection, number: int = 0) -> bool:
         """Changes turn `number`, or the one that the words are about; later turns keep their code.
 
@@ -149,11 +154,13 @@ class Conversation(LiveSession):
         made = apply_correction(self.generator(), before, correction, self.settings.sampling)
         return self.keep_result(before, made, "correction")
 
+    @exclusive
     def retry(self) -> bool:
         """Asks for the last turn again, at a higher temperature; False if nothing was written."""
         before = self.session
         return self.keep_result(before, retry(self.generator(), before, self.settings.sampling), "retry")
 
+    @exclusive
     def compare(self, count: int) -> Alternatives:
         """Draws `count` other candidates for the last turn and groups them by what they do; it stays live."""
         if not self.runs_unseen_code:
@@ -178,6 +185,7 @@ class Conversation(LiveSession):
         order = {turn.id: position for position, turn in enumerate(self.session.turns)}
         return tuple(sorted(found.values(), key=lambda turn: order[turn.id]))
 
+    @exclusive
     def pick(self, number: int) -> TurnResult:
         """Makes one of the `alternatives` the last turn, by its number from 1."""
         require_count("number", number)
@@ -187,10 +195,12 @@ class Conversation(LiveSession):
         self.keep(self.session.undo().add(tries[number - 1]), "pick")
         return self.turn()
 
+    @exclusive
     def edit(self, number: int, instruction: str) -> editing.EditResult:
         """Turn `number` generated from another instruction, and the later ones that no longer fit."""
         return self.editor().reword(number, instruction)
 
+    @exclusive
     def recode(self, number: int, code: str) -> editing.EditResult:
         """Turn `number` with this code, whose holes (<<fill>>) the model fills; then the later ones."""
         self.session.turn_at(number)  # or the error that there is no such turn
@@ -203,6 +213,7 @@ class Conversation(LiveSession):
     def editor(self) -> editing.TurnEditor:
         return editing.TurnEditor(self, dry_run=self.dry_run if self.can_dry_run else None)
 
+    @exclusive
     def drop(self, number: int) -> editing.EditResult:
         """Takes turn `number` out of the program and runs it; the later turns keep their code."""
         edit = editing.drop_turn(self, number)
@@ -210,6 +221,7 @@ class Conversation(LiveSession):
             self.keep(self.run_session(self.session), "drop")
         return replace(edit, after=self.session)
 
+    @exclusive
     def fix(self, rounds: int = 3) -> FixResult:
         """Asks the model to repair the turn that fails. However it ends, the best program is the live one."""
         require_count("rounds", rounds)
@@ -221,6 +233,7 @@ class Conversation(LiveSession):
 
     # The tree of turns
 
+    @exclusive
     def undo(self, steps: int = 1) -> tuple[Turn, ...]:
         """Takes back the last steps, a turn or a correction each; gives what they had made, last first."""
         require_count("steps", steps)
@@ -228,6 +241,7 @@ class Conversation(LiveSession):
         self.keep(session, "undo")
         return left
 
+    @exclusive
     def redo(self, steps: int = 1) -> tuple[Turn, ...]:
         """Brings back what `undo` took back."""
         require_count("steps", steps)
@@ -235,10 +249,12 @@ class Conversation(LiveSession):
         self.keep(session, "redo")
         return back
 
+    @exclusive
     def branch(self, name: str) -> None:
         """Gives the live branch a name, which moves along with its new turns."""
         self.keep(start_branch(self.session, name), "branch")
 
+    @exclusive
     def goto(self, goal: str | int) -> None:
         """Makes another turn the last one: a number, a label of /tree, a branch, or "start"."""
         self.keep(go_to(self.session, str(goal)), "goto")
@@ -258,6 +274,7 @@ class Conversation(LiveSession):
                 self.session, wanted
             )
 
+    @exclusive
     def check(self, text: str) -> CheckResult:
         """Keeps a check with its turn, as in "total == 42" or "2: len(names) == 3", and evaluates it."""
         return checking.add_check(self, parse_check(text, self.session))
@@ -273,6 +290,7 @@ class Conversation(LiveSession):
         )
         return "\n".join(itertools.chain.from_iterable(explained))
 
+    @exclusive
     def run(
         self,
         arguments: str | Iterable[str] = (),
@@ -290,11 +308,13 @@ class Conversation(LiveSession):
         self.run_whole(words, file, on_output)
         return self.record(words, file)
 
+    @exclusive
     def vars(self) -> tuple[Variable, ...]:
         """The variables that the program has at its end, or where it fails."""
         self.turn()
         return self.run_for_variables().variables
 
+    @exclusive
     def attach(self, paths: str | Path | Iterable[str | Path], *, save: bool = True) -> None:
         """Gives programs copies of a file or folder, or of several.
 

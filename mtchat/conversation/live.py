@@ -15,6 +15,7 @@ from mtchat.conversation.interfaces import (
     Runner,
     Waiting,
 )
+from mtchat.conversation.ownership import Ownership
 from mtchat.conversation.saved import SavedSession, open_log
 from mtchat.errors import ModelError, SandboxError
 from mtchat.features.checks.evaluate import evaluate_checks
@@ -94,12 +95,19 @@ class LiveSession(SavedSession):
         self.keyboard: Path | None = None
         self._delete_typed: Callable[[], object] = lambda: None
         self.stopping = False
+        self.ownership = Ownership()
         self._announced = False
         self._noted: BackgroundModel | None = None
         self._prompts: tuple[object, tuple[str, Family]] | None = None
 
     def close(self) -> None:
-        """Ends the processes of a sandbox of its own, and releases the session's file."""
+        """Ends the processes of a sandbox of its own, and releases the session's file.
+
+        A turn that another thread is taking is stopped first, as by Ctrl-C. Nothing can be changed later.
+        """
+        self.stopping = True
+        self.ownership.close()
+        self.stopping = False
         self._close_sandbox()
         self.release()
 

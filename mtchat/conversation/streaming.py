@@ -3,6 +3,7 @@
 import ctypes
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
+from threading import Event as ThreadEvent
 from threading import Thread
 
 from mtchat.conversation.live import LiveSession
@@ -16,8 +17,10 @@ def stream_events(live: LiveSession, do: Callable[[], object]) -> Iterator[Event
 
     Closing the iterator acts as Ctrl-C does: what is being written or run ends, and what was written stays.
     """
+    live.ownership.acquire()
     events: SimpleQueue[Event | None] = SimpleQueue()
     failed: list[BaseException] = []
+    owning = ThreadEvent()
     on_event, live.stopping = live.on_event, False
 
     def forward(event: Event) -> None:
@@ -25,16 +28,21 @@ def stream_events(live: LiveSession, do: Callable[[], object]) -> Iterator[Event
         events.put(event)
 
     def work() -> None:
+        owning.wait()
         try:
             do()
         except BaseException as error:  # carried to where the events are read
             failed.append(error)
         finally:
+            live.on_event = on_event
+            live.ownership.release()
             events.put(None)
 
     live.on_event = forward
     worker = Thread(target=work, name="turn", daemon=True)
     worker.start()
+    live.ownership.hand_to(worker.ident or 0)
+    owning.set()
     try:
         while (event := events.get()) is not None:
             yield event
@@ -43,7 +51,7 @@ def stream_events(live: LiveSession, do: Callable[[], object]) -> Iterator[Event
         raise
     finally:
         join_worker(live, worker)
-        live.on_event, live.stopping = on_event, False
+        live.stopping = False
     if failed:
         raise failed[0]
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from threading import Lock, get_ident
+from typing import Any, TypeVar
 
 from mtchat.errors import ModelError, MtchatError
 from mtchat.inference.decoder import Decoder
@@ -16,6 +17,8 @@ from mtchat.inference.tokens.chat_template import ChatFormat
 from mtchat.inference.tokens.tokenizer import TextPart, Tokenizer
 from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import Sampling
+
+T = TypeVar("T")
 
 # A GGUF file names one stop token only; chat models have one that ends a reply and one that ends a text.
 STOP_TOKENS = (
@@ -75,6 +78,8 @@ class Engine:
         self.drafter = drafter
         self.scheduler = scheduler(self) if scheduler else None
         self.close = closing
+        self.busy = Lock()
+        self.thread = 0  # that is at a completion
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -124,8 +129,8 @@ class Engine:
         max_tokens = self.max_new_tokens(ids, sampling)
         if self.scheduler:
             pieces = self.run_scheduler(self.scheduler, ids, [sampling], max_tokens)
-            return (piece for _, piece in pieces)
-        return self.generate(ids, sampling, max_tokens)
+            return self.exclusively(piece for _, piece in pieces)
+        return self.exclusively(self.generate(ids, sampling, max_tokens))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         """`count` completions of one prompt in one batch, each piece with the number of its completion.
@@ -137,8 +142,23 @@ class Engine:
         max_tokens = self.max_new_tokens(ids, sampling)
         samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
         if self.scheduler:
-            return self.run_scheduler(self.scheduler, ids, samplings, max_tokens)
-        return self.generate_batch(ids, samplings, max_tokens)
+            return self.exclusively(self.run_scheduler(self.scheduler, ids, samplings, max_tokens))
+        return self.exclusively(self.generate_batch(ids, samplings, max_tokens))
+
+    def exclusively(self, pieces: Iterator[T]) -> Iterator[T]:
+        """The pieces of a completion, begun when no other thread is at one: the KV cache is for one thread.
+
+        One that waits goes on once the other completion ends or its iterator is closed.
+        """
+        if self.thread == get_ident():  # a completion inside another one of the same thread
+            yield from pieces
+            return
+        with self.busy:
+            self.thread = get_ident()
+            try:
+                yield from pieces
+            finally:
+                self.thread = 0
 
     def check_prompt(self, ids: list[int]) -> list[int]:
         """The ids of a prompt; an error if it is empty, too long, or has tokens that the model lacks."""
