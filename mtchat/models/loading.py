@@ -173,11 +173,11 @@ class LoadingModel:
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         with self.explain_errors():
-            return self.explain_stream_errors(self.loaded().complete(prompt, sampling))
+            return self.explain_stream_errors(self.loaded().complete(prompt, sampling), Piece)
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         with self.explain_errors():
-            return self.explain_stream_errors(self.loaded().candidates(prompt, sampling, count))
+            return self.explain_stream_errors(self.loaded().candidates(prompt, sampling, count), tuple)
 
     def text(self, prompt: Prompt) -> str:
         with self.explain_errors():
@@ -193,9 +193,20 @@ class LoadingModel:
         assert self.engine is not None
         return self.engine
 
-    def explain_stream_errors(self, stream: Iterator[T]) -> Generator[T]:
+    def explain_stream_errors(self, stream: Iterator[T], kind: type) -> Generator[T]:
+        """What a model writes; a model of another package may yield something else than its contract says."""
         with self.explain_errors():
-            yield from stream
+            try:
+                for each in stream:
+                    if not isinstance(each, kind):
+                        raise ModelError(
+                            f"{self.name} gave {type(each).__name__} in place of {kind.__name__}; "
+                            "update or uninstall the package that offers this model"
+                        )
+                    yield each
+            finally:
+                if isinstance(stream, Generator):
+                    stream.close()
 
     @contextlib.contextmanager
     def explain_errors(self) -> Iterator[None]:

@@ -171,6 +171,10 @@ def test_the_debug_variable_shows_where_a_package_failed(faulty: Path, tmp_path:
     [
         ("none", "none of mtchat-faulty 0.1 failed: load returned NoneType, which lacks card, complete"),
         ("unreadable", "unreadable of mtchat-faulty 0.1 failed: disk gone"),
+        (
+            "strings",
+            "strings gave str in place of Piece; update or uninstall the package that offers this model",
+        ),
         ("three", "three of mtchat-faulty 0.1 is int, but mtchat.models takes a function"),
         ("mute", "mute of mtchat-faulty 0.1 failed: cut returned str in place of Cut"),
     ],
@@ -248,7 +252,8 @@ def test_completions_go_on_where_those_of_a_package_fail(faulty: Path, tmp_path:
 
 def test_the_page_shows_the_example_as_it_is() -> None:
     page = (ROOT / "docs" / "extending.md").read_text("utf-8")
-    assert (PLUGIN / "mtchat_hello.py").read_text("utf-8") in page
+    for name in ("mtchat_hello.py", "mtchat_parrots.py"):
+        assert (PLUGIN / name).read_text("utf-8") in page
     declared = tomllib.loads((PLUGIN / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
     for group in plugins.GROUPS:
         assert f"`{group}`" in page

@@ -32,6 +32,17 @@ def load_unreadable(name, report):
     raise OSError("disk gone")
 
 
+class Strings(FakeModel):
+    """Writes text in place of pieces."""
+
+    def complete(self, prompt, sampling):
+        yield from ("x = ", "1")
+
+
+def load_strings(name, report):
+    return Strings({}, name=name)
+
+
 def load_mute(name, report):
     model = FakeModel({}, default="x = 1", name=name)
     model.card = ModelCard("mute", architecture="Mute")
