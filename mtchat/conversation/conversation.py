@@ -191,7 +191,8 @@ class Conversation(LiveSession):
         require_count("number", number)
         tries = self.alternatives()
         if not 1 <= number <= len(tries):
-            raise UsageError(f"there are {len(tries)} candidates; /pick lists them")
+            there = "there is 1 candidate" if len(tries) == 1 else f"there are {len(tries)} candidates"
+            raise UsageError(f"no candidate {number}: {there}; /pick lists them")
         self.keep(self.session.undo().add(tries[number - 1]), "pick")
         return self.turn()
 
@@ -303,6 +304,8 @@ class Conversation(LiveSession):
         """
         self.turn()
         words = as_arguments(arguments)
+        if not isinstance(stdin, str | os.PathLike | None):
+            raise UsageError(f"stdin must be the path of a file, not {stdin!r}")
         file = None if stdin is None else Path(stdin)
         self.require_sandbox()
         self.run_whole(words, file, on_output)

@@ -208,7 +208,7 @@ def test_the_time_that_is_left_reads_well(seconds: float, text: str):
         (["mtpb", "--n", "5"], "--n above 1 needs a --temperature above 0"),
         (["mtpb", "--mode", "completion"], "--mode of mtpb is multi or single, not 'completion'"),
         (["mtpb", "--data", "nothing.jsonl"], "nothing.jsonl does not exist"),
-        (["mtpb", "--policy", "worst"], "'worst' is not one of the policies"),
+        (["mtpb", "--policy", "worst"], "'worst' is not a policy; choose from: best, default"),
         (["mtpb", "--out", "no/such/folder/x.jsonl"], "no folder"),
         (["report", "nothing.jsonl"], "cannot read nothing.jsonl"),
         ([], "the following arguments are required: WHAT"),

@@ -81,6 +81,8 @@ def test_candidates_are_of_the_instruction_of_the_last_turn_alone() -> None:
     chat.goto(1)
     chat.send("compute the mean")
     assert [turn.chunk for turn in chat.alternatives()] == ["mean = 3"]
+    with pytest.raises(UsageError, match="no candidate 2: there is 1 candidate"):
+        chat.pick(2)
     assert chat.retry()
     assert [turn.chunk for turn in chat.alternatives()] == ["mean = 3", "mean = 4"]
     assert chat.pick(1).code == "mean = 3"
@@ -151,6 +153,8 @@ def test_one_string_is_one_argument_of_a_run() -> None:
     for wrong in (5, [5]):
         with pytest.raises(UsageError, match="run takes strings as arguments, not 5"):
             chat.run(wrong)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="stdin must be the path of a file, not 5"):
+        chat.run(stdin=5)  # type: ignore[arg-type]
 
 
 def test_an_edit_regenerates_what_no_longer_fits_and_names_the_program_as_it_was() -> None:
