@@ -24,10 +24,12 @@ from mtchat.generate.events import (
     TurnWritten,
 )
 from mtchat.generate.policy import Policy
+from mtchat.generate.prompt.family import Cut, Family
 from mtchat.generate.repair import FixResult
 from mtchat.models.loader import load_model
 from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox
+from mtchat.session.language import PYTHON, Language
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import CheckResult, Program
 from mtchat.session.prompt import Message, ModelCard, Piece, Prompt, Usage
@@ -38,6 +40,7 @@ from mtchat.session.turn import Turn
 from mtchat.version import __version__
 
 __all__ = [
+    "PYTHON",
     "AttemptsExhausted",
     "CandidateChosen",
     "CandidateProgress",
@@ -51,11 +54,14 @@ __all__ = [
     "Correction",
     "CorrectionFinished",
     "CorrectionStarted",
+    "Cut",
     "EditResult",
     "Event",
     "ExitCode",
+    "Family",
     "Fill",
     "FixResult",
+    "Language",
     "Limits",
     "Message",
     "Model",

@@ -17,7 +17,7 @@ from mtchat.conversation.interfaces import (
 )
 from mtchat.conversation.ownership import Ownership
 from mtchat.conversation.saved import SavedSession, open_log
-from mtchat.errors import ModelError, SandboxError
+from mtchat.errors import ModelError, SandboxError, UsageError
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.files import short
 from mtchat.generate import policy
@@ -86,6 +86,10 @@ class LiveSession(SavedSession):
         questions: Questions | None = None,
         owned: OwnedFiles | None = None,
     ) -> None:
+        if isinstance(model, str):
+            raise UsageError(
+                f"a conversation takes a model, not its name: mtchat.load_model({model!r}) loads it"
+            )
         self.model = model if isinstance(model, BackgroundModel) else ReadyModel(model)
         self.sandbox: Runner = sandbox or Sandbox()
         super().__init__(log or (open_log(store) if store is not None else None), settings, on_event, owned)

@@ -29,11 +29,14 @@ PUBLIC = [
     "Correction",
     "CorrectionFinished",
     "CorrectionStarted",
+    "Cut",
     "EditResult",
     "Event",
     "ExitCode",
+    "Family",
     "Fill",
     "FixResult",
+    "Language",
     "Limits",
     "Message",
     "Model",
@@ -42,6 +45,7 @@ PUBLIC = [
     "MtchatError",
     "Notice",
     "Outcome",
+    "PYTHON",
     "Piece",
     "PluginError",
     "Policy",
@@ -85,13 +89,13 @@ BLOCK = re.compile(r"```python\n(?P<code>.*?)```(?:\n\n```text\n(?P<output>.*?)`
 
 
 def test_the_public_names_are_these() -> None:
-    assert mtchat.__all__ == PUBLIC
+    assert sorted(mtchat.__all__) == sorted(PUBLIC)
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     value = getattr(mtchat, name)
-    if name not in ("__version__", "Event", "Provenance"):
+    if name not in ("__version__", "Event", "Provenance", "PYTHON"):
         assert value.__doc__
         assert not value.__doc__.startswith(f"{name}(")  # which dataclass writes where nobody did
 
@@ -105,6 +109,11 @@ def test_values_are_frozen_and_documented() -> None:
         assert event.__name__ in PUBLIC
         for field in fields(event):
             assert not field.name.startswith("_")
+
+
+def test_the_name_of_a_model_is_no_model() -> None:
+    with pytest.raises(mtchat.UsageError, match=r"not its name: mtchat.load_model\('starter'\) loads it"):
+        mtchat.Conversation("starter")  # type: ignore[arg-type]
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

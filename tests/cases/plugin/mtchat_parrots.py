@@ -1,8 +1,6 @@
 """Parrots are prompted with a dialogue: what the user says, the code, and a fence where the code ends."""
 
-from mtchat import Prompt
-from mtchat.generate.prompt.family import Cut
-from mtchat.session.language import PYTHON
+from mtchat import PYTHON, Cut, Prompt
 
 END = "\n```"
 
