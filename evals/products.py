@@ -150,7 +150,7 @@ def of_torchao(rows: int, columns: int, copies: int, x: torch.Tensor) -> Iterato
 
 
 def product(model: CpuModel, name: str, x: Any) -> None:
-    matrix = model.matrix(name)
+    matrix = model.matrix_struct(name)
     out = numpy.empty((1, matrix.rows), numpy.float32)
     model.library.mtchat_product(model.state, byref(matrix), x.ctypes.data, 1, out.ctypes.data)
 
