@@ -24,9 +24,10 @@ from mtchat.generate.turn import TurnGenerator
 from mtchat.inference import batching
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
+from mtchat.session.context import visible_turns
 from mtchat.session.program import NO_INPUTS
 from mtchat.session.prompt import Prompt
-from mtchat.session.provenance import ContextPlan, visible_turns
+from mtchat.session.provenance import ContextPlan
 from mtchat.session.settings import Limits, Sampling
 from mtchat.session.turn import Turn
 
