@@ -1,5 +1,6 @@
 """Fixtures that several files of tests share."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,12 @@ KIND_OF_FIXTURE = {"screen": "terminal", "boxed": "sandbox", "worker": "sandbox"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--accept", action="store_true", help="write golden screens as they are now")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lets Ctrl-C be tested from a shell that starts this in the background, where SIGINT is ignored."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
