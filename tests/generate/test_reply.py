@@ -407,6 +407,7 @@ def test_no_statement_of_the_standard_library_is_taken_for_prose():
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map("".join))
 @example(">>> x = 1\n>>> ```\n")
 @example(">>> ~~~\n")
+@example(">>>  >>> ")
 @example("x = 1\n`\n`\n")
 @example("Voici\n    x = 1\n    y = 2")
 def test_a_chunk_is_its_own_chunk_and_holds_no_fence(text: str):

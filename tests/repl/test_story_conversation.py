@@ -82,7 +82,7 @@ def test_a_question_a_correction_an_edit_and_a_fix(screen: Terminal, folder: Pat
     screen.wait("not what you meant?", 60)
     assert [turn.chunk.replace(" ", "") for turn in session(folder).path] == ["factor=3", "print(factor)"]
     screen.send("/undo" + ENTER)
-    screen.wait("undone: the change")
+    screen.wait("undone: correction")
 
     screen.send("/edit 1 Define a variable scale with the value 8" + ENTER)
     screen.wait("/goto before-edit-1 returns", 120)

@@ -47,7 +47,7 @@ TAGS = (
 )
 TAG = re.compile(TAGS.replace("ANY", r"[A-Za-z][\w.-]*"))
 TAG_ELSEWHERE = re.compile(TAGS.replace("ANY", ANSWERS))
-PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?:[ \t]|$))+")
+PROMPT = re.compile(r"[ \t]*(?:(?:>>>|\.\.\.)(?:[ \t]|$))+(?:[ \t]*>>>(?:[ \t]|$))*")
 WORD = re.compile(r"\w+(?:['’]\w+)*|\S")
 GRAMMAR = {*keyword.kwlist, *keyword.softkwlist, "type"}
 PYTHON_2 = re.compile(r"^\s*(?:print|exec)\b")  # statements there, so for the run to complain of
