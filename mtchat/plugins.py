@@ -62,7 +62,7 @@ GROUPS: Mapping[str, Contract] = MappingProxyType(
             "a module with SUFFIX and write(session) -> str",
             values={"SUFFIX": TEXT},
             functions={"write": TEXT},
-            optional={"bring": "mtchat.export.format:ImportedProgram", "illustrate": TEXT},
+            optional={"import_text": "mtchat.export.format:ImportedProgram", "illustrate": TEXT},
         ),
         "mtchat.backends": Contract(
             "a module with RANK and the functions of mtchat.sandbox.backend.Backend",

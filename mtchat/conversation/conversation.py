@@ -34,7 +34,6 @@ from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.program import CheckResult
 from mtchat.session.prompt import ModelCard, Usage
 from mtchat.session.session import Session
-from mtchat.session.settings import ASK
 from mtchat.session.turn import Turn
 from mtchat.store import attach
 
@@ -227,8 +226,8 @@ class Conversation(LiveSession):
         """Asks the model to repair the turn that fails. However it ends, the best program is the live one."""
         require_count("rounds", rounds)
         self.require_sandbox()
-        run = self.run_program_if_approved if self.settings.run == ASK else self.run_program
-        fixed = fix(replace(self.generator(), run=run), self.session, self.settings.sampling, rounds)
+        generator = replace(self.generator(), run=self.approved_run)
+        fixed = fix(generator, self.session, self.settings.sampling, rounds)
         self.keep(fixed.session, "fix")
         return fixed
 

@@ -66,10 +66,10 @@ class Runner(Protocol):
         collect: Path | None,
         on_output: OnOutput,
         inputs: RunInputs,
-        look: bool,
+        with_variables: bool,
         /,
     ) -> Outcome:
-        """As `run`, from the latest checkpoint that fits; with `look` the outcome has the variables."""
+        """As `run`, from the latest checkpoint that fits; the outcome has the variables if asked for."""
 
     def unavailable_reason(self) -> str:
         """Why nothing can be run here; "" if programs can be run."""

@@ -241,7 +241,12 @@ class LiveSession(SavedSession):
             self.notify(f"programs are not run: {refusal}; mtchat doctor says more", "error")
             return None
         self.warn_about_sandbox()
-        return self.run_program_if_approved if self.settings.run == ASK else self.run_program
+        return self.approved_run
+
+    @property
+    def approved_run(self) -> RunProgram:
+        """Runs a program; the user is asked first if the settings say so."""
+        return self.run_program if self.runs_unseen_code else self.run_program_if_approved
 
     def require_sandbox(self) -> None:
         """SandboxError if nothing can be run here."""

@@ -79,10 +79,6 @@ class Sandbox:
             with_variables=with_variables,
         )
 
-    def resume_silently(self, program: Program, limits: Limits, collect: Path, inputs: RunInputs) -> Outcome:
-        """As `resume`, for output that is shown when the run has ended."""
-        return self.resume(program, limits, collect, discard_output, inputs, False)
-
     def trial(self, program: Program, limits: Limits, inputs: RunInputs) -> Outcome:
         """As `resume`, for a program that is only tried out: with its variables, its files are not copied."""
         return self.resume(program, limits, None, discard_output, inputs, True)

@@ -20,6 +20,7 @@ from mtchat.console import slash
 from mtchat.console.console import Console
 from mtchat.console.slash import Command
 from mtchat.errors import UsageError
+from mtchat.export.format import Format
 from mtchat.generate.prompt.family import Family
 from mtchat.sandbox.backend import Backend
 from mtchat.session.session import Session
@@ -120,6 +121,16 @@ CONTRACTS = {
     "mtchat.bench.speed.peers": is_peer,
 }
 EXTENSIONS = [(package, name) for package in CONTRACTS for name in plugins.names(package)]
+
+
+def test_packages_from_outside_are_held_to_the_same_contracts_as_our_own_files():
+    families, formats, backends = (
+        plugins.GROUPS[f"mtchat.{kind}"] for kind in ("families", "formats", "backends")
+    )
+    assert set(families.functions) == set(methods(Family))
+    assert set(backends.functions) == set(methods(Backend))
+    described = set(Format.__dataclass_fields__) - {"name", "help", "suffix"}
+    assert {*formats.functions, *formats.optional} == described
 
 
 def test_every_open_folder_has_its_contract_here():

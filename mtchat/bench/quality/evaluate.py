@@ -112,7 +112,7 @@ class FunctionRunner:
         collect: Path | None,
         on_output: OnOutput,
         inputs: RunInputs,
-        look: bool,
+        with_variables: bool,
     ) -> Outcome:
         return self.function(program)
 

@@ -89,8 +89,8 @@ def run(
 ) -> Outcome:
     """Run a program from its start; SandboxError if no sandbox works on this machine.
 
-    Files that it leaves are copied into `collect`; `watch("stdout" or "stderr", text)` gets its output as it
-    arrives. `with_variables` asks for its variables. Ctrl-C stops the program, and its outcome is returned.
+    Files that it leaves are copied into `collect`; `on_output("stdout" or "stderr", text)` gets its output
+    as it arrives. `with_variables` asks for its variables. Ctrl-C stops the program; its outcome is returned.
     """
     return run_in(choose_backend(), program, limits, collect, on_output, inputs, with_variables)
 
