@@ -21,6 +21,7 @@ TICK_SECONDS = 0.05
 STALL_SECONDS = 0.2
 SETTLED_SECONDS = 0.5
 READ_BYTES = 1 << 16
+READINGS = 4
 INTERRUPTED = "interrupted"
 PROC = Path("/proc")
 ShowText = Callable[[str], None]
@@ -122,12 +123,36 @@ def list_descendants(root: int, limit: int) -> list[int]:
 
 
 def list_children(pid: int) -> list[int]:
-    """The children of all threads of a process; none if it is gone."""
+    """The children of all threads of a process; none if it is gone.
+
+    A thread that ends meanwhile hands its children to another one, whose list may have been read before; so
+    then all lists are read again. This holds also for a program whose threads come and go all the time.
+    """
+    found: dict[int, None] = {}
+    for _ in range(READINGS):
+        children, complete = read_children(pid)
+        found |= dict.fromkeys(children)
+        if complete:
+            break
+    return list(found)
+
+
+def read_children(pid: int) -> tuple[list[int], bool]:
+    """The children in the lists that could be read, and whether these were all."""
+    found: list[int] = []
     try:
-        lists = [(task / "children").read_text() for task in (PROC / str(pid) / "task").iterdir()]
+        tasks = os.listdir(PROC / str(pid) / "task")
     except OSError:
-        return []
-    return [int(child) for text in lists for child in text.split()]
+        return found, True  # the process is gone
+    complete = True
+    for task in tasks:
+        try:
+            text = (PROC / str(pid) / "task" / task / "children").read_text()
+        except OSError:
+            complete = False
+        else:
+            found += map(int, text.split())
+    return found, complete
 
 
 def inner_pid(pid: int) -> int:
