@@ -4,6 +4,8 @@ import os
 import resource
 import selectors
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from mtchat.sandbox.host.channels import (
     server_link,
 )
 from mtchat.sandbox.host.execute import BackendChoice, run_in
-from mtchat.sandbox.host.monitor import OutputListener, RunMonitor
+from mtchat.sandbox.host.monitor import OutputListener, RunMonitor, list_children
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
@@ -199,3 +201,45 @@ def test_a_run_that_is_not_looked_after_is_ended_once_by_whoever_keeps_its_limit
         [guard] = [each for each in threading.enumerate() if each.name == "mtchat-limits"]
         guard.join(5)
     assert ended == ["seconds"]
+
+
+THREADS = """
+import subprocess, sys, threading
+child = subprocess.Popen([sys.executable, "-I", "-S", "-c", "input()"], stdin=subprocess.PIPE)
+def come_and_go():
+    while True:
+        short = threading.Thread(target=lambda: None)
+        short.start()
+        short.join()
+for _ in range(4):
+    threading.Thread(target=come_and_go, daemon=True).start()
+print(child.pid, flush=True)
+sys.stdin.read()
+child.kill()
+child.wait()
+"""
+
+
+def test_no_process_hides_behind_threads_that_come_and_go() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", THREADS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        seen = [list_children(process.pid) for _ in range(3000)]
+        process.stdin.close()
+    assert [each for each in seen if each != [child]] == []
+
+
+@pytest.mark.sandbox
+def test_a_sandbox_that_had_to_be_killed_leaves_no_process_until_the_next_run() -> None:
+    """The thread that keeps the limits ends pid 1 itself while the loop waits for the listener."""
+    before = list_children(os.getpid())
+    with Worker(chosen("checkpoints")) as worker:
+        chunk = Chunk(1, "print('up', flush=True)\nwhile True: pass")
+        outcome = worker.run(Program((chunk,)), Limits(seconds=0.5), on_output=Stuck())
+        assert outcome.limit == "seconds"
+        assert (worker.sandbox, worker.snapshots.alive) == (None, {})
+        assert list_children(os.getpid()) == before
+        assert worker.run(Program((Chunk(1, "print(2)"),)), Limits(seconds=20.0)).stdout == "2\n"

@@ -89,13 +89,16 @@ class Worker:
         if not can_checkpoint or inputs.arguments or inputs.stdin or program.name:
             return run_from_start()
         with self.lock, watch_interrupts() as stopped:
-            for _ in range(TRIES):
-                with suppress(LostError, CannotCopyError):
-                    return self.attempt(
-                        choice, program, limits, collect, on_output, inputs, with_variables, keep, stopped
-                    )
-                self.evict(())
-            self.discard()
+            try:
+                for _ in range(TRIES):
+                    with suppress(LostError, CannotCopyError):
+                        return self.attempt(
+                            choice, program, limits, collect, on_output, inputs, with_variables, keep, stopped
+                        )
+                    self.evict(())
+                self.discard()
+            finally:
+                self.discard_lost()
         return run_from_start()
 
     def attempt(
@@ -187,6 +190,11 @@ class Worker:
         if self.sandbox is not None:
             self.sandbox.close()
         self.sandbox = None
+
+    def discard_lost(self) -> None:
+        """End a sandbox that a run has made unusable, so that no process of it waits for the next run."""
+        if self.sandbox is not None and not self.sandbox.alive:
+            self.discard()
 
     def abandon(self, resumed: ResumedRun) -> None:
         """End the sandbox while a run is still active in it."""
