@@ -29,6 +29,7 @@ from mtchat.sandbox.policy.rlimits import USERS
 from mtchat.session.outcome import NOTES, Outcome, Reason
 from mtchat.session.program import Chunk, Program
 from mtchat.session.settings import Limits
+from tests.sandbox.battery.leaks import KINDS_OPENED, descriptors, nothing_new, processes
 
 pytestmark = pytest.mark.sandbox
 LIMITS = Limits(seconds=20.0, memory_mib=256, output_kib=64, disk_mib=16)
@@ -51,22 +52,17 @@ def left(pid: int = os.getpid()) -> list[str]:
     )
 
 
-def descriptors() -> list[str]:
-    """Our open files of the kinds that a run opens."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):
-            found.append(os.readlink(f"/proc/self/fd/{name}"))
-    return sorted(each for each in found if each.startswith(("socket:", "anon_inode:", "/memfd:", "pipe:")))
+def ours() -> set[str]:
+    """Our child processes, zombies too, our open files of the kinds that a run opens, and its folders."""
+    return processes() | descriptors(KINDS_OPENED) | set(left())
 
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     if not FOUND.probe.ok:
         pytest.skip(f"no Landlock here: {FOUND.probe.reason}")
-    before = list_children(os.getpid()), descriptors(), left()
-    yield
-    assert (list_children(os.getpid()), descriptors(), left()) == before
+    with nothing_new(ours):
+        yield
 
 
 @dataclass(frozen=True)
@@ -288,14 +284,14 @@ for n in range(9):
 def test_what_the_program_starts_dies_with_it(bait: Bait) -> None:
     outcome = play(DAEMONS, "print('end')")
     assert (outcome.error, outcome.stdout) == ("", "end\n")
-    assert outcome.seconds < 10
+    assert outcome.seconds < 15
 
 
 def test_what_the_program_starts_dies_when_it_is_stopped(bait: Bait) -> None:
     began = time.monotonic()
     outcome = play(DAEMONS, "while True: pass", limits=Limits(seconds=1.0))
     assert (outcome.limit, outcome.turn) == ("seconds", 2)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 40
 
 
 RUNNER = """import os, time
@@ -312,7 +308,7 @@ def test_a_process_that_always_forks_away_is_caught(bait: Bait) -> None:
     began = time.monotonic()
     outcome = play(f"import os\nif os.fork() == 0:{lines}", "print('end')")
     assert outcome.stdout == "end\n"
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 40
 
 
 COUNT = """import os, signal
@@ -355,9 +351,11 @@ def test_all_of_a_run_dies_with_whoever_is_killed(whom: str) -> None:
     host = make_host(DAEMONS.replace("range(9)", "range(2)") + "\nprint(1)\nwhile True: pass")
     assert host.stdout is not None
     host.stdout.readline()
-    time.sleep(0.2)
+    until = time.monotonic() + 20
+    while len(list_children(tree(host.pid)[1])) != 3 and time.monotonic() < until:
+        time.sleep(0.01)
     pids = tree(host.pid)
-    assert len(pids) >= 5
+    assert len(list_children(pids[1])) == 3  # of the launcher: the program and its two daemons
     inside = [os.pidfd_open(pid) for pid in pids]
     os.kill({"host": host.pid, "guard": pids[0], "launcher": pids[1]}[whom], signal.SIGKILL)
     for descriptor in inside:

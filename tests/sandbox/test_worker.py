@@ -22,10 +22,11 @@ from mtchat.sandbox.checkpoints.snapshots import (
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.guest.launch.workdir_copy import FolderCopy
 from mtchat.sandbox.host import execute
-from mtchat.sandbox.host.monitor import list_children, list_descendants
+from mtchat.sandbox.host.monitor import list_descendants
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import AttachedFile, Chunk, Program, RunInputs
 from mtchat.session.settings import Limits
+from tests.sandbox.battery.leaks import descriptors, nothing_new, processes
 
 pytestmark = pytest.mark.sandbox
 LIMITS = Limits(seconds=10.0, memory_mib=256, output_kib=64, disk_mib=16)
@@ -42,11 +43,8 @@ def worker() -> Iterator[Worker]:
     variant = execute.choose_backend().variant
     if variant is None or not variant.checkpoints:
         pytest.skip(f"{execute.probe().tier} keeps no states")
-    before, fds = list_children(os.getpid()), len(os.listdir("/proc/self/fd"))
-    with Worker() as made:
+    with nothing_new(lambda: processes() | descriptors()), Worker() as made:
         yield made
-    assert list_children(os.getpid()) == before
-    assert len(os.listdir("/proc/self/fd")) == fds
 
 
 def test_a_new_turn_runs_only_its_own_chunk(worker: Worker) -> None:

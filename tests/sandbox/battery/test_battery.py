@@ -1,7 +1,9 @@
 """Each case of the battery in each tier, and the proof that its attack works where nothing holds it."""
 
+import fcntl
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +89,19 @@ def test_an_ordinary_program_is_let_be(
     else:
         assert (outcome.error, outcome.stderr) == ("", "")
         assert outcome.stdout.splitlines()[-1] == work.said
+
+
+def test_the_control_finds_an_inherited_descriptor_whatever_its_number(folder: Path) -> None:
+    """A process that has many files open, as one that ran other tests has."""
+    row = ROWS[11]
+    assert row.title == "inherited descriptors"
+    with ExitStack() as stack:
+        (folder / "bait").mkdir()
+        high = Bait(folder / "bait", stack)
+        high.handle = fcntl.fcntl(high.handle, fcntl.F_DUPFD_CLOEXEC, 300)
+        stack.callback(os.close, high.handle)
+        lines = bare(row, high, folder).stdout.splitlines()
+    assert lines == ["ESCAPED key", f"started anew: {high.handle} "]
 
 
 def test_nothing_escapes_from_the_first_tier(results: Results, request: pytest.FixtureRequest) -> None:

@@ -51,24 +51,20 @@ attempt('use', lambda: socket.socket(socket.AF_UNIX).connect(bait.stream))
 
 DESCRIPTORS = """\
 import subprocess
-def held():
-    for number in range(3, 1024):
-        try:
-            status = os.fstat(number)
-        except OSError:
-            continue
-        yield number, status.st_ino
-print('ESCAPED key' if bait.inode in [inode for _, inode in held()] else 'key: absent')
 look = '''
 import os
-for number in range(3, 99):
-    try:
-        os.fstat(number)
-    except OSError:
-        continue
-    print(number)
+def held(most):
+    for number in range(3, most):
+        try:
+            yield number, os.fstat(number).st_ino
+        except OSError:
+            continue
 '''
-anew = [sys.executable, '-I', '-S', '-c', look]
+exec(look)
+most = max(1024, bait.handle + 1)
+print('ESCAPED key' if bait.inode in [inode for _, inode in held(most)] else 'key: absent')
+show = f'for number, _ in held({most}): print(number)'
+anew = [sys.executable, '-I', '-S', '-c', look + show]
 told = subprocess.run(anew, close_fds=False, capture_output=True, text=True)
 print('started anew:', *told.stdout.split(), told.stderr[-300:])
 """
