@@ -132,17 +132,22 @@ def test_a_rename_to_a_name_that_is_taken_or_none_is_refused(new: str, sign: str
         take_or_correct(scripted_generator(), session, f"rename total to {new}", GREEDY)
 
 
-def test_a_name_that_an_import_gives_is_left_to_the_model() -> None:
+def test_a_name_that_an_import_gives_gets_another_one_there() -> None:
     session = talk(("import it", "from math import sqrt\nprint(sqrt(4))"))
-    found = detect_correction(session.path, "rename sqrt to root")
-    assert found is not None
-    assert found.rename is None
+    made = take_or_correct(scripted_generator(), session, "rename sqrt to root", GREEDY)
+    assert chunks(made) == ["from math import sqrt as root\nprint(root(4))"]
 
 
-def test_a_name_in_code_that_is_evaluated_is_left_to_the_model() -> None:
+def test_a_rename_that_could_break_the_program_is_refused_with_the_reason() -> None:
     session = talk(("set it", "total = 1"), ("print it", "print(eval('total + 1'))"))
-    assert not can_rename(Rename("total", "sums"), session.path)
-    assert can_rename(Rename("total", "sums"), session.path[:1])
+    with pytest.raises(MtchatError, match=r"evaluates text .* in turn 2\)\. Nothing was changed"):
+        take_or_correct(scripted_generator(), session, "rename total to sums", GREEDY)
+
+
+def test_only_a_name_that_the_program_has_can_be_renamed() -> None:
+    session = talk(("set it", "total = 1"), ("print it", "print(len('total'))"))
+    assert can_rename(Rename("total", "sums"), session.path)
+    assert not can_rename(Rename("len", "sums"), session.path)
 
 
 def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:

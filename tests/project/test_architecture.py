@@ -23,7 +23,7 @@ FLOORS = {
     4: ("conversation",),
     3: ("features", "export", "models"),
     2: ("generate", "store"),
-    1: ("inference", "sandbox", "bundled_models", "testing"),
+    1: ("inference", "sandbox", "bundled_models", "edits", "testing"),
     0: ("session", "errors", "files", "plugins", "version", "__init__"),
 }
 FLOOR = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
@@ -37,6 +37,7 @@ OWNERS = {
     "gguf": {"inference"},
     "huggingface_hub": {"inference", "bundled_models"},
     "jinja2": {"inference"},
+    "libcst": {"edits"},
     "matplotlib": {"bench", "sandbox"},
     "numpy": {"inference"},
     "platformdirs": {"cli", "bundled_models", "models", "store"},
@@ -58,12 +59,12 @@ STARTERS_OF_PROCESSES = {
     "console/editor.py",
     "bundled_models/sources.py",
 }
-PURE = ("session", "generate")
+PURE = ("session", "edits", "generate")
 IMPURE = {
     *("os", "pathlib", "time", "datetime", "random", "secrets", "uuid", "subprocess", "socket", "threading"),
     *("multiprocessing", "asyncio", "shutil", "tempfile", "glob", "urllib", "sys"),
 }
-HEAVY = ("torch", "transformers", "numpy", "matplotlib")
+HEAVY = ("torch", "transformers", "numpy", "matplotlib", "libcst")
 
 
 @dataclass(frozen=True)
@@ -306,6 +307,7 @@ def test_the_prompt_appears_without_torch():
             "conversation",
             "features",
             "generate",
+            "edits",
             "store",
             "export",
             "session",

@@ -50,7 +50,7 @@ from mtchat.features.correction.patterns import (
     USE,
     VERB,
 )
-from mtchat.features.correction.rename import Rename, can_rename
+from mtchat.features.correction.rename import Rename, can_rename, kind_said
 from mtchat.features.correction.target import deciding_turn, find_target
 from mtchat.session.turn import Turn
 
@@ -118,7 +118,7 @@ def find_rename(wish: str, turns: Sequence[TurnFacts]) -> Rename | None:
                 or only_in_texts(match["old"], turns)
             ):
                 continue
-            return Rename(match["old"], match["new"])
+            return Rename(match["old"], match["new"], kind_said(wish))
     match = CALL_IT.match(text)
     if not match or match["new"].lower() in ADVERBS or match["new"] in spelled:
         return None

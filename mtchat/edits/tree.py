@@ -1,0 +1,130 @@
+"""Code as a concrete syntax tree, with the place of each node in the text.
+
+LibCST reads the grammar of every Python from 3.0 to 3.14, whichever runs mtchat, f-strings included. It drops
+a few characters that mean nothing to Python (form feeds, a byte order mark), so edits are never made on its
+output but on the text itself, at the places that are found here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from mtchat.edits.library import cst, metadata
+from mtchat.errors import MtchatError
+from mtchat.session.names import parse_module
+
+DROPPED = "\x0c\ufeff\r\n \t\\"  # what LibCST may leave out
+LARGEST = 20_000  # characters of code that only LibCST can read: its parser can crash on deeper code
+DEEPEST = 200  # open brackets, which is also CPython's limit
+
+
+class BrokenCodeError(MtchatError):
+    """Code that cannot be read as Python, so that no edit of it is safe."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The characters of a node: from `start` up to `end`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, eq=False)
+class CodeTree:
+    """Code and its concrete syntax tree."""
+
+    code: str
+    module: cst.Module
+
+    @cached_property
+    def places(self) -> Mapping[cst.CSTNode, metadata.CodeSpan]:
+        wrapper = metadata.MetadataWrapper(self.module, unsafe_skip_copy=True)
+        return wrapper.resolve(metadata.ByteSpanPositionProvider)
+
+    @cached_property
+    def parents(self) -> Mapping[int, cst.CSTNode]:
+        """By the id of a node: the node around it."""
+        found, open_nodes = dict[int, cst.CSTNode](), list[cst.CSTNode]([self.module])
+        while open_nodes:
+            node = open_nodes.pop()
+            found.update((id(each), node) for each in node.children)
+            open_nodes += node.children
+        return found
+
+    @cached_property
+    def characters(self) -> Sequence[int]:
+        """By each byte of what LibCST writes: the character of the code that it is of."""
+        written = self.module.code
+        if written == self.code and written.isascii():
+            return range(len(written) + 1)
+        found, place = list[int](), 0
+        for sign in written:
+            while place < len(self.code) and self.code[place] != sign:
+                if self.code[place] not in DROPPED:
+                    raise BrokenCodeError("the code cannot be edited safely: its text could not be matched")
+                place += 1
+            found += [place] * len(sign.encode())
+            place += 1
+        return [*found, len(self.code)]
+
+    def span(self, node: cst.CSTNode) -> Span:
+        """The place of a node, with its parentheses, without the comments above it."""
+        place = self.places[node]
+        if not place.length:
+            return Span(self.characters[place.start], self.characters[place.start])
+        last = place.start + place.length - 1
+        return Span(self.characters[place.start], self.characters[last] + 1)
+
+    def word(self, name: cst.Name) -> Span:
+        """The place of a name without its parentheses."""
+        whole = self.span(name)
+        if self.code.startswith(name.value, whole.start):
+            return Span(whole.start, whole.start + len(name.value))
+        opened = "".join(self.module.code_for_node(each) for each in name.lpar)
+        start = self.characters[self.places[name].start + len(opened.encode())]
+        return Span(start, start + len(name.value))
+
+    def text(self, node: cst.CSTNode) -> str:
+        place = self.span(node)
+        return self.code[place.start : place.end]
+
+    def line_of(self, node: cst.CSTNode) -> int:
+        """The line that a node begins on, from 1."""
+        return self.code.count("\n", 0, self.span(node).start) + 1
+
+
+@lru_cache(maxsize=128)
+def parse_tree(code: str) -> CodeTree:
+    """The tree of some code; BrokenCodeError if it is not Python."""
+    if parse_module(code) is None and not is_shallow(code):
+        raise BrokenCodeError("the code is not valid Python; correct it first")
+    try:
+        return CodeTree(code, cst.parse_module(code))
+    except cst.ParserSyntaxError as error:
+        raise BrokenCodeError(
+            f"the code has a syntax error in line {error.raw_line}; correct it first"
+        ) from error
+    except (UnicodeEncodeError, RecursionError) as error:
+        why = "the code is nested too deeply, or has characters that are not text"
+        raise BrokenCodeError(why) from error
+
+
+def is_shallow(code: str) -> bool:
+    """Whether code that this Python does not read, perhaps because it is of a later one, can be tried."""
+    depth = deepest = 0
+    for sign in code:
+        depth += (sign in "([{") - (sign in ")]}")
+        deepest = max(deepest, depth)
+    return len(code) <= LARGEST and deepest <= DEEPEST
+
+
+def can_edit(code: str) -> bool:
+    """Whether the code can be read, and so edited."""
+    try:
+        parse_tree(code)
+    except BrokenCodeError:
+        return False
+    return True
