@@ -268,14 +268,10 @@ def returned_values(body: cst.CSTNode) -> list[cst.CSTNode]:
 
 def last_name(node: cst.CSTNode) -> str:
     """The name of a function or decorator without what is before its dots: `choice` of `random.choice`."""
-    match node:
-        case cst.Name():
-            return node.value
-        case cst.Attribute():
-            return node.attr.value
-        case cst.Call():
-            return last_name(node.func)
-    return ""
+    while isinstance(node, cst.Call):
+        node = node.func
+    name = node.attr if isinstance(node, cst.Attribute) else node
+    return str(name.value) if isinstance(name, cst.Name) else ""
 
 
 def is_plain(node: cst.CSTNode) -> bool:

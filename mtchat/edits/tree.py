@@ -42,7 +42,8 @@ class CodeTree:
     @cached_property
     def places(self) -> Mapping[cst.CSTNode, metadata.CodeSpan]:
         wrapper = metadata.MetadataWrapper(self.module, unsafe_skip_copy=True)
-        return wrapper.resolve(metadata.ByteSpanPositionProvider)
+        found: Mapping[cst.CSTNode, metadata.CodeSpan] = wrapper.resolve(metadata.ByteSpanPositionProvider)
+        return found
 
     @cached_property
     def parents(self) -> Mapping[int, cst.CSTNode]:
