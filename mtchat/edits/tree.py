@@ -75,7 +75,8 @@ class CodeTree:
         """The place of a node, with its parentheses, without the comments above it."""
         place = self.places[node]
         if not place.length:
-            return Span(self.characters[place.start], self.characters[place.start])
+            start = self.characters[place.start - 1] + 1 if place.start else 0
+            return Span(start, start)
         last = place.start + place.length - 1
         return Span(self.characters[place.start], self.characters[last] + 1)
 

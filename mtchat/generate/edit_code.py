@@ -4,8 +4,16 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from mtchat.edits.statements import (
+    StatementBlock,
+    keep_statements,
+    read_statements,
+    replace_statements,
+    shift_indent,
+)
+from mtchat.edits.text import TextEdit, apply_edits
+from mtchat.edits.tree import can_edit
 from mtchat.session.names import bound_names, parse_module
-from mtchat.session.source import Edit, SourceText, keep_statements, replace_statements, text_of
 
 BINDING = (
     ast.FunctionDef
@@ -39,7 +47,7 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
     `whole`, because something is to be removed; likewise a class with only some of its members.
     """
     known, said = parse_module(old), parse_module(new)
-    if known is None or said is None:
+    if known is None or said is None or not (can_edit(old) and can_edit(new)):
         return new
     if not whole and (filled := complete_classes(old, known.body, new, said.body)) != new:
         return splice(old, filled, before, whole)
@@ -56,7 +64,10 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
         return new
     if not whole and is_partial(known.body, kept):
         return replace_definitions(old, known.body, new, said.body, kept)
-    return new if len(kept) == len(said.body) else keep_statements(new, said.body, kept).strip("\n").rstrip()
+    if len(kept) == len(said.body):
+        return new
+    stays = [at for at, each in enumerate(said.body) if each in kept]
+    return keep_statements(new, stays).strip("\n").rstrip()
 
 
 def complete_classes(old: str, body: Sequence[ast.stmt], new: str, said: Sequence[ast.stmt]) -> str:
@@ -64,47 +75,48 @@ def complete_classes(old: str, body: Sequence[ast.stmt], new: str, said: Sequenc
 
     If it consists of such classes only, the result is the old code with the new members in place.
     """
-    before, after = SourceText(old), SourceText(new)
-    theirs = {each.name: each for each in body if isinstance(each, ast.ClassDef)}
-    whole = [
-        (theirs[each.name], each, text)
-        for each in said
-        if isinstance(each, ast.ClassDef)
-        and each.name in theirs
-        and (text := with_members(before, theirs[each.name], after, each))
-    ]
-    if whole and len(whole) == len(said):
-        places = sorted((before.start(known), before.end(known), text) for known, _, text in whole)
-        made = before.apply_edits(0, len(before.data), [Edit(*place) for place in places])
-    else:
-        edits = [Edit(after.start(each), after.end(each), text) for _, each, text in whole]
-        made = after.apply_edits(0, len(after.data), edits)
+    before, after = read_statements(old), read_statements(new)
+    theirs = {each.name: at for at, each in enumerate(body) if isinstance(each, ast.ClassDef)}
+    inside, around = list[TextEdit](), list[TextEdit]()  # of the old code; of the new code
+    for at, each in enumerate(said):
+        if not isinstance(each, ast.ClassDef) or each.name not in theirs:
+            continue
+        place = theirs.pop(each.name)
+        known = body[place]
+        assert isinstance(known, ast.ClassDef)
+        edits = member_edits(before.inner(place), known, after.inner(at), each)
+        if edits:
+            inside += edits
+            mine, fresh = before.statements[place], after.statements[at]
+            around.append(TextEdit(fresh.start, fresh.end, apply_edits(old, edits, mine.start, mine.end)))
+    made = apply_edits(old, inside) if around and len(around) == len(said) else apply_edits(new, around)
     return new if parse_module(made) is None else made
 
 
-def with_members(old: SourceText, known: ast.ClassDef, new: SourceText, said: ast.ClassDef) -> str:
-    """A class with members replaced by those of another with the same head; "" if others are added."""
-    fresh = said.body[1:] if ast.get_docstring(said) is not None else said.body
-    if (
-        not fresh
-        or class_head(known) != class_head(said)
-        or said.body[0].col_offset != known.body[0].col_offset
-    ):
-        return ""
+def member_edits(
+    old: StatementBlock, known: ast.ClassDef, new: StatementBlock, said: ast.ClassDef
+) -> list[TextEdit]:
+    """The edits that put members of one class in the place of those of another with the same head.
+
+    None if others are added, or if all are replaced.
+    """
+    first = 1 if ast.get_docstring(said) is not None else 0
+    if len(said.body) == first or class_head(known) != class_head(said):
+        return []
     keys = keys_of(known.body)
-    edits = list[Edit]()
-    for each in fresh:
+    changes = dict[int, list[str]]()
+    for at, each in enumerate(said.body[first:], start=first):
         names = names_of(each) if isinstance(each, BINDING) else frozenset[str]()
-        places = [at for at, bind in enumerate(keys) if bind & names]
+        places = [place for place, bind in enumerate(keys) if bind & names]
         if len(places) != 1 or not isinstance(each, BINDING) or keys[places[0]] != names:
-            return ""
-        member = known.body[places[0]]
-        edits.append(Edit(old.start(member), old.end(member), new.text(new.start(each), new.end(each))))
-    starts = {edit.start for edit in edits}
-    if len(starts) < len(edits) or len(edits) == sum(isinstance(each, BINDING) for each in known.body):
-        return ""
-    edits.sort(key=lambda edit: edit.start)
-    return old.apply_edits(old.start(known), old.end(known), edits)
+            return []
+        fresh = new.statements[at]
+        text = shift_indent(new.tree.code, fresh.start, fresh.end, new.indent, old.indent)
+        changes.setdefault(places[0], []).append(text)
+    twice = any(len(texts) > 1 for texts in changes.values())
+    if twice or len(changes) == sum(isinstance(each, BINDING) for each in known.body):
+        return []
+    return list(old.replacements(changes))
 
 
 def class_head(each: ast.ClassDef) -> list[str]:
@@ -194,7 +206,8 @@ def replace_definitions(
 
     A statement that also binds other names stays, and the new one follows it.
     """
-    texts = [text_of(new, said, each) for each in fresh]
+    before, after = read_statements(old), read_statements(new)
+    texts = [after.text(at) for at, each in enumerate(said) if each in fresh]
     theirs = {name: at for at, keys in enumerate(keys_of(fresh, False)) for name in keys}
     imports = {ast.dump(each) for each in body if isinstance(each, IMPORTING)}
     head = [
@@ -211,10 +224,10 @@ def replace_definitions(
         shared = [place for place in shared if not isinstance(fresh[place], IMPORTING)]
         if shared:
             whole = isinstance(each, ast.AugAssign) or bind <= theirs.keys()
-            stays = [] if whole else [text_of(old, body, each)]
+            stays = [] if whole else [before.text(at)]
             changes[at] = [*stays, *(texts[place] for place in shared if place not in used)]
             used |= {*shared}
-    return add_imports(replace_statements(old, body, changes), head)
+    return add_imports(replace_statements(old, changes), head)
 
 
 def add_imports(code: str, head: Sequence[str]) -> str:
@@ -229,7 +242,7 @@ def add_imports(code: str, head: Sequence[str]) -> str:
         first += 1
     if not head or not first:
         return "\n".join([*head, code])
-    return replace_statements(code, body, {first - 1: [text_of(code, body, body[first - 1]), *head]})
+    return replace_statements(code, {first - 1: [read_statements(code).text(first - 1), *head]})
 
 
 def redefined_turn(path: Sequence[str], chunk: str) -> int:

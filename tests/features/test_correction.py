@@ -328,7 +328,15 @@ SPLICED = [
     ("class A:\n    x = 1\n    y = 2", "class A(B):\n    y = 3", "class A(B):\n    y = 3"),
     ("class A:\n    x = 1\n    y = 2", "class A:\n    y = 3\n    z = 4", "class A:\n    y = 3\n    z = 4"),
     ("class A:\n    x = 1; y = 2", "class A:\n    y = 3", "class A:\n    x = 1; y = 3"),
-    ("class A:\n    x = 1\n    y = 2", "class A:\n  y = 3", "class A:\n  y = 3"),
+    ("class A:\n    x = 1\n    y = 2", "class A:\n  y = 3", "class A:\n    x = 1\n    y = 3"),
+    (
+        "class A:\n\tx = 1; y = 2  # both\n\tdef f(self): pass",
+        "class A:\n    def f(self):\n        return '''\n    a'''\n    y = 3",
+        "class A:\n\tx = 1; y = 3  # both\n\tdef f(self):\n\t    return '''\n    a'''",
+    ),
+    ("class A: x = 1; y = 2", "class A:\n    y = 3", "class A: x = 1; y = 3"),
+    ("a = 1; b = 'é'; c = 3 # ä\r\nd = 4\r\n", "b = 5", "a = 1; b = 5; c = 3 # ä\r\nd = 4\r\n"),
+    ("a = 1 + \\\n  2; b = (\n3)\nc = 1", "a = 5", "a = 5; b = (\n3)\nc = 1"),
     ("a = (", "a = 2", "a = 2"),
     ("a = 1", "", ""),
 ]
