@@ -19,7 +19,7 @@ from mtchat.conversation import checking, editing
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import BackgroundModel, Runner
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
-from mtchat.features.checks.parse import ParsedCheck, explain_unreadable, find_check, parse_check
+from mtchat.features.checks.parse import states_check
 from mtchat.features.context.view import folded_note
 from mtchat.features.correction.view import (
     describe_correction,
@@ -191,13 +191,13 @@ def take_step(console: ScriptConsole, script: Script, text: str) -> bool:
         chat.add(read_code("".join(rest)) if word == "/add" else text)
         return not was_stopped(chat.outcome) and repair_if_asked(console, script)
     if before.language.runs and (claim := find_typed_check(text, before)):
-        checking.add_check(chat, claim)
+        stated = checking.read_check(chat, claim)
+        finding = checking.add_check(chat, stated)
+        if stated.worded:
+            view.show_check_code(finding)
         if chat.has_run and chat.outcome is not None:
             view.show_check_results(chat.outcome)
         return repair_if_asked(console, script)
-    if before.language.runs and (why := explain_unreadable(text, before)):
-        view.error(why)
-        return True
     if slash.is_command(text) and not new:
         return do_command(console, text)
     if is_question(text):
@@ -287,12 +287,12 @@ def print_run(outcome: Outcome, console: ScriptConsole) -> ExitCode:
     return ExitCode.DONE if outcome.succeeded else ExitCode.FAILED
 
 
-def find_typed_check(instruction: str, session: Session) -> ParsedCheck | None:
-    """The check in an instruction, in words or after /check; None where it is none."""
+def find_typed_check(instruction: str, session: Session) -> str:
+    """What an instruction says must hold, in words or after /check; "" where it says no such thing."""
     word, *rest = instruction.split(maxsplit=1)
     if word != "/check":
-        return find_check(instruction, session)
-    return parse_check(rest[0], session) if rest and not rest[0].startswith("-d") else None
+        return instruction if states_check(instruction, session) else ""
+    return rest[0] if rest and not rest[0].startswith("-d") else ""
 
 
 def was_stopped(outcome: Outcome | None) -> bool:

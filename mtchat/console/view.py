@@ -263,6 +263,13 @@ class View:
         sign, style = {True: ("✓", GREEN), False: ("✗", RED), None: ("–", DIM)}[result.passed]
         self.say(f"{label}{sign} {result.sentence}", style)
 
+    def show_check_code(self, result: CheckResult) -> None:
+        """The Python of one check, and whether it holds."""
+        why = f": {result.actual}" if result.actual else ""
+        state = {True: "holds", False: f"fails{why}", None: f"not known{why}"}[result.passed]
+        style = {True: GREEN, False: RED, None: DIM}[result.passed]
+        self.say(f"check: {result.code}  ({state})", style)
+
     def files(self, outcome: Outcome, folder: str) -> None:
         for file in outcome.files:
             self.line(f"  {os.path.join(folder, file.path)} ({describe_size(file)})", DIM)

@@ -1,14 +1,87 @@
 """Checks of the live program: kept with their turn, evaluated at once, removed again."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from mtchat.conversation.live import LiveSession
+from mtchat.errors import ModelError, SandboxError, UsageError
 from mtchat.features.checks.evaluate import evaluate_checks
-from mtchat.features.checks.parse import ParsedCheck
+from mtchat.features.checks.parse import ParsedCheck, WordedCheck, parse_check, program_until
+from mtchat.features.checks.propose import propose_check
 from mtchat.generate.execute import never_ended
+from mtchat.session.outcome import Outcome
 from mtchat.session.program import Check, CheckResult
+from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.session import Session
-from mtchat.session.settings import ON
+from mtchat.session.settings import ON, Sampling
+
+TRIED = "a check in words is tried on the program's values"
+HOW = "write it in Python: /check EXPRESSION, for example /check len(names) == 3"
+
+
+def read_check(live: LiveSession, text: str) -> ParsedCheck:
+    """What a text says must hold, as Python: as it was typed, or as the model puts words.
+
+    UsageError says why a text gives no check.
+    """
+    parsed = parse_check(text, live.session)
+    return parsed if isinstance(parsed, ParsedCheck) else word_check(live, parsed)
+
+
+def word_check(live: LiveSession, worded: WordedCheck) -> ParsedCheck:
+    """A check in words as Python, which the model proposes and the live state tests."""
+    if why := untestable_reason(live):
+        raise UsageError(f"{TRIED}, but {why}; {HOW}")
+    live.await_model()
+    program, chat = program_until(live.session, worded.turn), live.model.card().chat
+    try:
+        state = live.dry_run(program)
+        if not state.ok:
+            raise UsageError(
+                f"a check in words is tried on the program's values, but {stop_of(state)}; {HOW}"
+            )
+        draw = partial(draw_checks, live)
+        found = propose_check(worded.text, program, state.variables, draw, live.probe, chat)
+    except (SandboxError, ModelError) as error:
+        raise UsageError(f"no check was found for these words: {error}; {HOW}") from error
+    if not found.code:
+        raise UsageError(f"no check was found for these words: {found.reason}; {HOW}")
+    return ParsedCheck(worded.turn, found.code, worded=True)
+
+
+def stop_of(outcome: Outcome) -> str:
+    """Why a program did not run to its end."""
+    why = outcome.error or outcome.limit
+    return "the program fails" + (f": {why}" if why else "")
+
+
+def draw_checks(
+    live: LiveSession, prompt: Prompt, sampling: Sampling, count: int
+) -> Iterator[tuple[int, Piece]]:
+    """Completions of the live model, which are shown as waiting; of several, those that it can give.
+
+    A model that completes one prompt at a time has no say beyond its greedy reply.
+    """
+    with live.waiting(lambda: "writing the check", str):
+        if count == 1:
+            for piece in live.interruptible(live.model.complete(prompt, sampling)):
+                yield 0, piece
+            return
+        with suppress(ModelError):
+            for each in live.model.candidates(prompt, sampling, count):
+                live.stop_if_asked()
+                yield each
+
+
+def untestable_reason(live: LiveSession) -> str:
+    """Why nothing can be tried on the state of the program; "" if it can."""
+    if not live.session.language.runs:
+        return "only Python programs run"
+    if live.settings.run != ON:
+        return f"run is {live.settings.run} (/set run on changes that)"
+    return live.sandbox.unavailable_reason()
 
 
 def add_check(live: LiveSession, parsed: ParsedCheck) -> CheckResult:
@@ -41,6 +114,12 @@ def remove_check(live: LiveSession, number: int) -> CheckResult:
         session = session.with_outcome(replace(session.outcome, check_results=there))
     live.keep(session, "check")
     return CheckResult(check.turn, check.code)
+
+
+def evaluate_unknown(live: LiveSession) -> None:
+    """Evaluates the checks if one has no result yet, as after a step back to before it was added."""
+    if any(each.passed is None for each in check_results(live.session)):
+        reevaluate(live)
 
 
 def reevaluate(live: LiveSession) -> None:

@@ -15,7 +15,6 @@ from mtchat.conversation.live import LiveSession, ignore_output
 from mtchat.conversation.ownership import exclusive
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
-from mtchat.features.checks.parse import parse_check
 from mtchat.features.correction.apply import apply_correction, take_or_correct
 from mtchat.features.correction.detect import DetectedCorrection, target_correction
 from mtchat.features.explain.statements import code_parts
@@ -193,6 +192,7 @@ class Conversation(LiveSession):
             there = "there is 1 candidate" if len(tries) == 1 else f"there are {len(tries)} candidates"
             raise UsageError(f"no candidate {number}: {there}; /pick lists them")
         self.keep(self.session.undo().add(tries[number - 1]), "pick")
+        checking.evaluate_unknown(self)
         return self.turn()
 
     @exclusive
@@ -239,6 +239,7 @@ class Conversation(LiveSession):
         require_count("steps", steps)
         session, left = undo_steps(self.session, steps)
         self.keep(session, "undo")
+        checking.evaluate_unknown(self)
         return left
 
     @exclusive
@@ -247,6 +248,7 @@ class Conversation(LiveSession):
         require_count("steps", steps)
         session, back = redo_steps(self.session, steps)
         self.keep(session, "redo")
+        checking.evaluate_unknown(self)
         return back
 
     @exclusive
@@ -258,6 +260,7 @@ class Conversation(LiveSession):
     def goto(self, goal: str | int) -> None:
         """Makes another turn the last one: a number, a label of /tree, a branch, or "start"."""
         self.keep(go_to(self.session, str(goal)), "goto")
+        checking.evaluate_unknown(self)
 
     # The program
 
@@ -276,8 +279,11 @@ class Conversation(LiveSession):
 
     @exclusive
     def check(self, text: str) -> CheckResult:
-        """Keeps a check with its turn, as in "total == 42" or "2: len(names) == 3", and evaluates it."""
-        return checking.add_check(self, parse_check(text, self.session))
+        """Keeps a check with its turn, as in "total == 42" or "2: names has 3 entries", and evaluates it.
+
+        Words become Python: the model proposes an expression, and the live state tests it.
+        """
+        return checking.add_check(self, checking.read_check(self, text))
 
     def explain(self, number: int = 0) -> str:
         """What each line of a turn does, as far as the code alone tells."""

@@ -21,7 +21,7 @@ from mtchat.console.parsing import make_encodable
 from mtchat.console.terminal import discard_typed, hide_typing, on_interrupt
 from mtchat.errors import DEBUG, MtchatError, UsageError
 from mtchat.features.checks.commands import keep_check
-from mtchat.features.checks.parse import explain_unreadable, find_check
+from mtchat.features.checks.parse import states_check
 from mtchat.features.correction.detect import detect_correction
 from mtchat.features.explain.inquiry_view import answer_question
 from mtchat.features.explain.questions import explain_target, is_question
@@ -301,9 +301,7 @@ def run_line(console: Console, line: str) -> None:
         raise UsageError(f"did you mean {likely}? /next {text} sends it as an instruction")
     elif slash.is_command(text):
         slash.do(console, text[1:])
-    elif session.language.runs and (claim := find_check(text, session)):
-        keep_check(console, claim)
-    elif session.language.runs and (why := explain_unreadable(text, session)):
-        raise UsageError(why)
+    elif session.language.runs and states_check(text, session):
+        keep_check(console, text)
     else:
         take_instruction(console, text)

@@ -162,11 +162,11 @@ def test_checks_stay_with_their_turns_through_edits_saving_and_retries(console: 
 def test_every_run_looks_again_and_says_so_in_words(console: Console):
     dispatch(console, "define x")
     dispatch(console, "after this x must be 2")
-    assert "✗ after turn 1, x must be 2, but x is 1" in said(console)
+    assert "check: x == 2  (fails: x is 1)" in said(console)
     assert [turn.instruction for turn in console.session.path] == ["define x"]
     dispatch(console, "print x")
     dispatch(console, "/run")
-    assert said(console).count("✗ after turn 1, x must be 2, but x is 1") == 3
+    assert said(console).count("✗ after turn 1, x must be 2, but x is 1") == 2
     assert "│ 1\n" in said(console)
 
 
@@ -263,7 +263,7 @@ def test_a_script_keeps_checks_and_ends_well_where_they_hold(tmp_path: Path, che
 
 @pytest.mark.parametrize("run", [True, False])
 def test_a_script_whose_check_fails_at_the_end_has_exit_code_one(tmp_path: Path, run: bool):
-    code, err = played(tmp_path, ["set", "after this x must be 7", "show"], run=run)
+    code, err = played(tmp_path, ["set", "check that x is 7", "show"], run=run)
     assert code == ExitCode.FAILED
     assert "after turn 1, x must be 7, but x is 6" in err
 

@@ -23,6 +23,7 @@ REPLIES = {
     "define x": "x = 1\n```\n",
     "make x two": "x = 2\n```\n",
     "print x": "print(x)\n```\n",
+    "after this x must be 2": " x == 2\n```\n",  # a check in words
     "fail": "raise ValueError('no')\n```\n",
     "flaky": "raise ValueError('no')\n```\n",
     "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",

@@ -5,17 +5,16 @@ from mtchat.console.parsing import parse_number
 from mtchat.console.slash import Command
 from mtchat.conversation import checking
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.parse import ParsedCheck, parse_check
 
 
 def do_check(console: Console, argument: str) -> None:
     """Adds a check: what must be true after a turn, for example /check total == 42.
 
-    Sentences work too: /check total is at least 40. So do instructions such as "after this total must be 42"
-    or "check that total is 42". The check applies to the last turn, or to turn N: /check 2: len(names) == 3.
-    It is evaluated on every run of the program, on a copy of the state after its turn; numbers that differ
-    only by rounding are equal. /retry prefers a candidate that passes, and /fix continues until all checks
-    hold.
+    Words work too, in any language that the model knows: /check no price is below 1. The model writes Python
+    for them, which is tried on the program's values and shown. The check applies to the last turn, or to
+    turn N: /check 2: len(names) == 3. It is evaluated on every run of the program, on a copy of the state
+    after its turn; numbers that differ only by rounding are equal. /retry prefers a candidate that passes,
+    and /fix continues until all checks hold.
 
     /check alone lists the checks; /check -d N removes check N.
     """
@@ -23,7 +22,7 @@ def do_check(console: Console, argument: str) -> None:
     if word == "-d":
         remove_check(console, rest)
     elif word:
-        keep_check(console, parse_check(argument, console.session))
+        keep_check(console, argument)
     else:
         list_checks(console)
 
@@ -52,12 +51,16 @@ def list_checks(console: Console) -> None:
         console.view.say("no checks yet; add one for the last turn, for example /check total == 42")
 
 
-def keep_check(console: Console, stated: ParsedCheck) -> None:
-    """Keeps a check with its turn and shows whether it holds now."""
+def keep_check(console: Console, text: str) -> None:
+    """Keeps what a text says must hold, with its turn, and shows whether it holds now."""
+    stated = checking.read_check(console.chat, text)
     if checking.is_kept(console.session, stated):
         console.view.note("this check already exists")
     finding = checking.add_check(console.chat, stated)
-    console.view.show_check_result(finding)
+    if stated.worded:
+        console.view.show_check_code(finding)
+    else:
+        console.view.show_check_result(finding)
     if finding.passed is False:
         console.view.note(
             "/fix asks the model to repair it; /check lists the checks, and /check -d N removes one"

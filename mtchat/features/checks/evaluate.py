@@ -1,6 +1,7 @@
 """Evaluates checks: each in the state after its turn, in a trial run whose effects are discarded."""
 
 import ast
+import inspect
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from difflib import get_close_matches
 from itertools import groupby
 
 from mtchat.errors import SandboxError
+from mtchat.features.checks import inside
 from mtchat.generate.execute import RunProgram, never_ended
 from mtchat.session.names import bound_names
 from mtchat.session.outcome import Outcome
@@ -159,7 +161,12 @@ def is_literal(code: str) -> bool:
 def probe_code(checks: Sequence[Check]) -> str:
     """A chunk that prints one line of JSON for each check: whether it holds, and the values."""
     listed = "\n".join(f"__checks__['look']({look_arguments(check.code)})" for check in checks)
-    return f"exec({LOOK!r}, __checks__ := {{}})\n{listed}\n"
+    return f"{setup_code()}\n{listed}\n"
+
+
+def setup_code() -> str:
+    """A line that makes the functions of a trial run, in a namespace of their own."""
+    return f"exec({inspect.getsource(inside)!r}, __checks__ := {{}})"
 
 
 def look_arguments(code: str) -> str:
@@ -171,50 +178,3 @@ def look_arguments(code: str) -> str:
             return f"{sides}, lambda a, b: {OPERATORS[type(relation)]}, None"
     reported = ", ".join(f"lambda: ({part})" for part in reported_parts(code))
     return f"[lambda: ({code}\n)], lambda a: a, [{reported}]"
-
-
-# It runs in its own namespace: the program may have redefined print, list or sum.
-LOOK = """
-import contextlib, io, json, math, sys
-
-def same(a, b):
-    if isinstance(a, float) or isinstance(b, float):
-        try:
-            return math.isclose(a, b, abs_tol=1e-9)
-        except TypeError:
-            pass
-    return a == b
-
-def shown(value):
-    if callable(value) or type(value) is type(sys):
-        return ""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 200 else text[:120] + " … " + text[-60:]
-
-def settled(value):
-    for _ in range(3):  # for numpy and pandas
-        if isinstance(value, bool) or not hasattr(value, "all"):
-            break
-        value = value.all()
-    return bool(value)
-
-def fault(error):
-    text = " ".join(str(error).split())[:200]
-    return f"it fails with {type(error).__name__}" + (f": {text}" if text else "")
-
-def look(asked, holds, parts):
-    passed, values, error, missing = False, [], "", ""
-    with contextlib.redirect_stdout(io.StringIO()):
-        try:
-            got = [each() for each in asked]
-            passed = settled(holds(*got))
-            if not passed:
-                values = [shown(each) for each in (got if parts is None else [each() for each in parts])]
-        except BaseException as problem:
-            error = fault(problem)
-            missing = isinstance(problem, NameError) and getattr(problem, "name", None) or ""
-    out = sys.__stdout__ or sys.stdout
-    reported = {"passed": passed, "values": values, "error": error, "missing": missing}
-    out.write(json.dumps(reported) + "\\n")
-    out.flush()
-"""

@@ -1,106 +1,97 @@
-"""Parses checks: Python, or a sentence such as "after this total must be 42"."""
+"""Parses checks that are written in Python, and tells them from words, which a model turns into Python."""
 
 import ast
 import builtins
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mtchat.errors import MtchatError, UsageError
+from mtchat.features.checks.expression import IDEOGRAPH, LONGEST, asserted, find_mentions, free_names
 from mtchat.session.names import bound_names, parse_module
-from mtchat.session.program import assemble, parse_expression
+from mtchat.session.program import Program, assemble, parse_expression
 from mtchat.session.session import Session
 
-OPENING = re.compile(
-    r"""(?:please\s+)?(?:
-        (?:check\s+that\s+)?after\s+(?:(?:this|that)(?:\s+turn|\s+step)?|(?:turn|step)\s+(?P<turn>\d{1,9}))[\s,:]+
-      | check(?:\s+that\b|\s*:)\s*
-    )""",
-    re.VERBOSE | re.IGNORECASE,
+OPENING = re.compile(r"(?:please\s+)?(?:check\s+that\b|check\s*:|(?:check\s+that\s+)?after\b)", re.IGNORECASE)
+NUMBERED = re.compile(
+    r"(?:(?:check\s+that\s+)?(?:after\s+)?(?:turn|step)\s+(?P<turn>\d{1,9})\s*[,:]?\s|(?P<number>\d{1,9})\s*:)\s*"
+    r"(?P<rest>.+)",
+    re.IGNORECASE | re.DOTALL,
 )
-NUMBERED = re.compile(r"(?:(?:turn|step)\s+)?(?P<turn>\d{1,9})\s*:\s*(?P<rest>.+)", re.IGNORECASE | re.DOTALL)
-SAYS = re.compile(
-    r"""\s+(?:
-        (?:must|should|has\s+to|have\s+to|needs\s+to)\s+(?P<never>not\s+)?(?:be|equal)\b
-      | (?P<holds>(?:(?:must|should|has\s+to)\s+)?contains?)\b
-      | (?:is|are|equals)\b
-    )\s*""",
-    re.VERBOSE | re.IGNORECASE,
-)
-HOW = re.compile(
-    r"""(?P<not>not\s+)?(?:
-        (?P<ge>at\s+least|not\s+less\s+than) | (?P<le>at\s+most|not\s+more\s+than)
-      | (?P<gt>(?:more|greater|larger|bigger|higher|longer)\s+than|above|over)
-      | (?P<lt>(?:less|smaller|lower|fewer|shorter)\s+than|below|under)
-      | (?P<in>(?:one\s+of|in|among))
-      | (?P<eq>equal\s+to|the\s+same\s+as|exactly)
-    )?\s*""",
-    re.VERBOSE | re.IGNORECASE,
-)
-AFTER = re.compile(r"(?:please\s+)?(?:check\s+that\s+)?after\b", re.IGNORECASE)
-MUST = re.compile(r"\b(?:must|should|has\s+to|have\s+to|needs\s+to|need\s+to)\b", re.IGNORECASE)
-SIGNS = {"ge": ">=", "le": "<=", "gt": ">", "lt": "<", "in": "in", "eq": "=="}
-OPPOSITES = {">=": "<", "<=": ">", ">": "<=", "<": ">=", "in": "not in", "==": "!=", "is": "is not"}
-VALUES = {"true": "True", "false": "False", "none": "None"}
-KINDS = {"empty": "len({}) == 0", "positive": "{} > 0", "negative": "{} < 0"}
-ARTICLES = re.compile(
-    r"(?:the\s+)?(?:(?:value|content|contents)\s+of\s+)?(?:the\s+)?(?:variable\s+)?", re.IGNORECASE
-)
-
-LENGTH = re.compile(r"(?:length|size|number\s+of\s+\w+)\s+(?:of|in)\s+(?P<of>.+)", re.IGNORECASE)
-LONGEST = 400  # characters of a check
+WORD = re.compile(r"[^\W\d_]+")
+CODE = re.compile(r"[^\w\s.,!?'’-]|==|\w\.\w|\w\(")
 EXAMPLES = "/check total == 42, /check total is at least 40, /check 2: len(names) == 3"
 
 
 @dataclass(frozen=True)
 class ParsedCheck:
-    """A check as the user typed it: its turn and its Python expression."""
+    """A check: its turn and its Python expression; `worded` if the user wrote words."""
 
     turn: int
     code: str
+    worded: bool = False
 
 
-def find_check(instruction: str, session: Session) -> ParsedCheck | None:
-    """The check that an instruction states; None if the instruction is for the model.
+@dataclass(frozen=True)
+class WordedCheck:
+    """A check in words, and the turn that it is about."""
 
-    The names that it compares must exist after the turn, so "check that the list is sorted" is for the model.
-    """
-    match = OPENING.match(instruction)
-    if match is None or "\n" in instruction.strip() or len(instruction) > LONGEST or not session.path:
-        return None
-    number = int(match["turn"] or len(session.path))
-    path = session.path[:number]
-    known = bound_names(assemble(path, session.preamble).source)
-    wish = instruction[match.end() :].strip()
-    for code in (*from_sentence(wish), *from_comparison(wish)):
-        read = names_in(code)
-        if read & known and read <= known | set(dir(builtins)):
-            session.turn_at(number)
-            return ParsedCheck(number, use_equality(code))
-    return None
+    turn: int
+    text: str
 
 
-def explain_unreadable(instruction: str, session: Session) -> str:
-    """The error message for a check in words that cannot be parsed; "" for any other instruction.
+def states_check(instruction: str, session: Session) -> bool:
+    """Whether an instruction says what must hold of something in the program."""
+    if OPENING.match(instruction) is None or "\n" in instruction.strip() or len(instruction) > LONGEST:
+        return False
+    mentions = find_mentions(instruction, session.program.source) if session.path else None
+    return mentions is not None and bool(mentions.names)
 
-    Such an instruction names something in the program and says what must be true of it after a turn.
-    """
-    match = OPENING.match(instruction)
-    if match is None or not AFTER.match(instruction) or not session.path or find_check(instruction, session):
-        return ""
-    wish = instruction[match.end() :].strip()
-    found = MUST.search(wish)
-    if found is None:
-        return ""
-    known = bound_names(session.program.source)
-    words = re.findall(r"[A-Za-z_]\w*", wish[: found.start()])
-    name = next((word for word in words if word in known), "")
-    if not name:
-        return ""
-    number = re.match(r"\s*have\s+(?:exactly\s+)?(\d+)\b", wish[found.end() :], re.IGNORECASE)
-    way = f"/check len({name}) == {number[1]}" if number else EXAMPLES
-    return f"this looks like a check, but mtchat cannot read it; try {way}, or /next TEXT to make it a step"
+
+def parse_check(text: str, session: Session) -> ParsedCheck | WordedCheck:
+    """What a text says must hold: in Python, or in words; the error says how to write it."""
+    text = text.strip()
+    if not text:
+        raise UsageError(f"check what? For example: {EXAMPLES}")
+    if len(text) > LONGEST:
+        raise UsageError(
+            f"a check can have at most {LONGEST} characters; write a function and check what it returns"
+        )
+    if not session.path:
+        raise MtchatError("there is no turn to check yet; type an instruction")
+    number, wish = len(session.path), text
+    if (match := NUMBERED.fullmatch(text)) and parse_expression(text) is None:
+        number, wish = int(match["turn"] or match["number"]), match["rest"].strip()
+    session.turn_at(number)
+    program = program_until(session, number)
+    code = asserted(wish) or asserted(OPENING.sub("", wish, count=1))
+    strange = unknown_names(code, program.source) if code else ()
+    if code and not (strange and is_worded(wish)):
+        if is_constant(code):
+            raise UsageError(explain_problem(wish))
+        if strange:
+            raise UsageError(explain_unknown(strange[0], number, session))
+        return ParsedCheck(number, use_equality(code))
+    if not is_worded(wish):
+        raise UsageError(explain_problem(wish))
+    return WordedCheck(number, " ".join(wish.split()))
+
+
+def program_until(session: Session, number: int) -> Program:
+    """The program up to a turn."""
+    return assemble(session.path[:number], session.preamble)
+
+
+def is_worded(text: str) -> bool:
+    """Whether a text can be words: no Python, unless that is without an operator, and more than one word."""
+    module = parse_module(text)
+    match module.body if module else []:
+        case [ast.Expr()] if not CODE.search(text):
+            pass
+        case [_, *_]:
+            return False
+    words = WORD.findall(text)
+    return len(words) > 1 or IDEOGRAPH.search(text) is not None
 
 
 def use_equality(code: str) -> str:
@@ -123,47 +114,11 @@ def is_value_comparison(node: ast.Compare) -> bool:
     return False
 
 
-def parse_check(text: str, session: Session) -> ParsedCheck:
-    """The check in the argument of /check; the error says how to write it."""
-    text = text.strip()
-    if len(text) > LONGEST:
-        raise UsageError(
-            f"a check can have at most {LONGEST} characters; write a function and check what it returns"
-        )
-    if not session.path:
-        raise MtchatError("there is no turn to check yet; type an instruction")
-    number, wish = len(session.path), text
-    if match := OPENING.match(text):
-        number, wish = int(match["turn"] or number), text[match.end() :].strip()
-    elif (match := NUMBERED.fullmatch(text)) and parse_expression(text) is None:
-        number, wish = int(match["turn"]), match["rest"].strip()
-    session.turn_at(number)
-    found = [code for code in candidate_expressions(wish) if not is_constant(code)]
-    if not found:
-        raise UsageError(explain_problem(wish))
-    source = assemble(session.path[:number], session.preamble).source
-    if strange := unknown_names(found[0], source):
-        raise UsageError(explain_unknown(strange[0], number, session))
-    return ParsedCheck(number, use_equality(found[0]))
-
-
-def candidate_expressions(wish: str) -> Iterator[str]:
-    """What the text can mean as Python, then as a sentence; "total is 42" is a sentence."""
-    code = valid_expression(wish)
-    identity = isinstance(value := parse_expression(code), ast.Compare) and isinstance(
-        value.ops[0], ast.Is | ast.IsNot
-    )
-    if code and not identity:
-        yield code
-    yield from from_sentence(wish)
-    if code and identity:
-        yield code
-
-
 def is_constant(code: str) -> bool:
     """Whether it compares nothing: 42, (total, 42), a text in quotes."""
+    value = parse_expression(code)
     displays = (ast.Tuple, ast.List, ast.Set, ast.Dict, ast.Lambda, ast.JoinedStr)
-    return isinstance(parse_expression(code), displays) or bool(has_bare_operands(code)) or not names_in(code)
+    return value is None or isinstance(value, displays) or has_bare_operands(code) or not free_names(value)
 
 
 def has_bare_operands(code: str) -> bool:
@@ -172,75 +127,8 @@ def has_bare_operands(code: str) -> bool:
     return isinstance(value, ast.BoolOp) and any(isinstance(each, ast.Constant) for each in value.values)
 
 
-def from_comparison(wish: str) -> Iterator[str]:
-    """A comparison in Python, as the end of a sentence."""
-    code = valid_expression(wish.rstrip(". "))
-    value = parse_expression(code) if code else None
-    if isinstance(value, ast.Compare | ast.BoolOp) and not has_bare_operands(code):
-        yield code
-
-
-def from_sentence(wish: str) -> Iterator[str]:
-    """What a sentence can mean in Python, most likely first."""
-    for says in SAYS.finditer(wish):
-        left = parse_side(wish[: says.start()])
-        code = build_comparison(left, says, wish[says.end() :].strip()) if left else ""
-        if code:
-            yield code
-
-
-def parse_side(text: str) -> str:
-    """One side of a comparison in a sentence, as Python; "" if it is not one."""
-    text = ARTICLES.sub("", text.strip(), count=1)
-    if match := LENGTH.fullmatch(text):
-        return f"len({match['of']})" if valid_expression(match["of"]) else ""
-    loose = (ast.BoolOp, ast.Compare, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.Starred)
-    return "" if isinstance(parse_expression(text), loose) else valid_expression(text)
-
-
-def build_comparison(left: str, says: re.Match[str], rest: str) -> str:
-    """The comparison in a sentence; "" if there is none."""
-    how = HOW.match(rest)
-    assert how is not None  # it may be empty
-    sign = next((SIGNS[name] for name in SIGNS if how[name]), "==")
-    never = bool(says["never"]) != bool(how["not"])
-    word = rest[how.end() :].rstrip(". ").strip()
-    if word.lower() in KINDS and sign == "==":
-        claim = KINDS[word.lower()].format(left)
-        return f"not {claim}" if never else claim
-    right = VALUES.get(word.lower()) or parse_side(word)
-    if not right:
-        return ""
-    if says["holds"]:
-        return f"{right} in {left}"
-    if right == "None" and sign == "==":
-        sign = "is"
-    return f"{left} {OPPOSITES[sign] if never else sign} {right}"
-
-
-def valid_expression(code: str) -> str:
-    """The code if it is one expression that can be evaluated; "" otherwise."""
-    value = parse_expression(code) if code.strip() else None
-    if value is None or any(
-        isinstance(node, ast.Await | ast.Yield | ast.YieldFrom) for node in ast.walk(value)
-    ):
-        return ""
-    return code.strip()
-
-
-def names_in(code: str) -> frozenset[str]:
-    """The free names of an expression."""
-    value = parse_expression(code)
-    nodes = list(ast.walk(value)) if value else []
-    own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-    return frozenset(node.id for node in nodes if isinstance(node, ast.Name)) - own
-
-
 def explain_problem(wish: str) -> str:
     """Why the text is not a check, and what a check looks like."""
-    if not wish:
-        return f"check what? For example: {EXAMPLES}"
     module = parse_module(wish)
     match module.body if module else []:
         case [ast.Assign([target], value)]:
@@ -250,7 +138,7 @@ def explain_problem(wish: str) -> str:
             return "this check is nested too deeply; write a function and check what it returns"
         case [ast.Expr()] if has_bare_operands(wish):
             return f"each side of 'and' and 'or' must compare: total == 42 or total == 43, not {wish}"
-        case [ast.Expr()]:
+        case [ast.Expr()] | [ast.Assert()]:
             return f"{wish!r} does not depend on the program; a check compares, for example: {EXAMPLES}"
         case [_, *_]:
             return f"{wish!r} is a statement; a check is one expression, for example: {EXAMPLES}"
@@ -270,11 +158,11 @@ def syntax_problem(code: str) -> str:
 
 def unknown_names(code: str, source: str) -> tuple[str, ...]:
     """The names in a check that the program never defines; none if it may define names dynamically."""
-    module = parse_module(source)
-    if module is None or re.search(r"import\s*\*|\bexec\b|\bglobals\b|\bsetattr\b", source):
+    module, value = parse_module(source), parse_expression(code)
+    if module is None or value is None or re.search(r"import\s*\*|\bexec\b|\bglobals\b|\bsetattr\b", source):
         return ()
     said = {each for node in ast.walk(module) if isinstance(node, ast.Global) for each in node.names}
-    return tuple(sorted(names_in(code) - bound_names(source) - said - set(dir(builtins))))
+    return tuple(sorted(free_names(value) - bound_names(source) - said - set(dir(builtins))))
 
 
 def explain_unknown(name: str, number: int, session: Session) -> str:
