@@ -17,6 +17,7 @@ from pathlib import Path
 from mtchat.bench.quality.evaluate import Evaluation, run_task
 from mtchat.bench.quality.suite import MULTI, ScoredSample, Task
 from mtchat.bench.quality.suites import mtpb
+from mtchat.generate.context import visible_turns
 from mtchat.generate.execute import RunProgram
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Cut, Family
@@ -24,7 +25,6 @@ from mtchat.generate.turn import TurnGenerator
 from mtchat.inference import batching
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.context import visible_turns
 from mtchat.session.program import NO_INPUTS
 from mtchat.session.prompt import Prompt
 from mtchat.session.provenance import ContextPlan

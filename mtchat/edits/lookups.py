@@ -162,7 +162,7 @@ def rename_in_hint_text(plan: RenamePlan, place: Placed, hint: cst.SimpleString)
         ScopeReader(found, 0).visit(each, place.scope)
     for use in found.uses:
         if use.node.value == plan.old and use.home in plan.variables:
-            word = tree.word(use.node)
+            word = tree.span(use.node)
             plan.add(place.turn, TextEdit(start + word.start, start + word.end, plan.new))
 
 

@@ -69,7 +69,7 @@ class RenamePlan:
         )
 
     def rename_word(self, turn: int, name: cst.Name) -> None:
-        span = self.program.trees[turn].word(name)
+        span = self.program.trees[turn].span(name)
         self.add(turn, TextEdit(span.start, span.end, self.new))
 
     def add(self, turn: int, edit: TextEdit) -> None:

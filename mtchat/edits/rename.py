@@ -134,7 +134,7 @@ def rename_uses(plan: RenamePlan) -> None:
         if id(use.node) in dotted:
             raise plan.refuse(dotted[id(use.node)], "an import of several names in one binds it")
         if id(use.node) in imported:
-            end = plan.program.trees[use.turn].word(use.node).end
+            end = plan.program.trees[use.turn].span(use.node).end
             plan.add(use.turn, TextEdit(end, end, f" as {plan.new}"))
         else:
             plan.rename_word(use.turn, use.node)

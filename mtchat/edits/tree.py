@@ -7,7 +7,7 @@ output but on the text itself, at the places that are found here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -48,12 +48,7 @@ class CodeTree:
     @cached_property
     def parents(self) -> Mapping[int, cst.CSTNode]:
         """By the id of a node: the node around it."""
-        found, open_nodes = dict[int, cst.CSTNode](), list[cst.CSTNode]([self.module])
-        while open_nodes:
-            node = open_nodes.pop()
-            found.update((id(each), node) for each in node.children)
-            open_nodes += node.children
-        return found
+        return {id(each): node for node in walk(self.module) for each in node.children}
 
     @cached_property
     def characters(self) -> Sequence[int]:
@@ -72,22 +67,15 @@ class CodeTree:
         return [*found, len(self.code)]
 
     def span(self, node: cst.CSTNode) -> Span:
-        """The place of a node, with its parentheses, without the comments above it."""
+        """The place of a node, without comments above it or parentheses around it; a tuple has its own."""
+        if isinstance(node, cst.Tuple) and node.lpar:
+            return Span(self.span(node.lpar[-1]).start, self.span(node.rpar[0]).end)
         place = self.places[node]
         if not place.length:
             start = self.characters[place.start - 1] + 1 if place.start else 0
             return Span(start, start)
         last = place.start + place.length - 1
         return Span(self.characters[place.start], self.characters[last] + 1)
-
-    def word(self, name: cst.Name) -> Span:
-        """The place of a name without its parentheses."""
-        whole = self.span(name)
-        if self.code.startswith(name.value, whole.start):
-            return Span(whole.start, whole.start + len(name.value))
-        opened = "".join(self.module.code_for_node(each) for each in name.lpar)
-        start = self.characters[self.places[name].start + len(opened.encode())]
-        return Span(start, start + len(name.value))
 
     def text(self, node: cst.CSTNode) -> str:
         place = self.span(node)
@@ -112,6 +100,15 @@ def parse_tree(code: str) -> CodeTree:
     except (UnicodeEncodeError, RecursionError) as error:
         why = "the code is nested too deeply, or has characters that are not text"
         raise BrokenCodeError(why) from error
+
+
+def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """A node and all nodes below it, in no certain order."""
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        yield each
+        waiting += each.children
 
 
 def is_shallow(code: str) -> bool:

@@ -4,9 +4,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from mtchat.edits.fold import fold_code
 from mtchat.generate.generated_tests import assertions_in
 from mtchat.generate.prompt.family import WORKED, Family
-from mtchat.session.context import can_fold, visible_turns
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import (
     ContextPlan,
@@ -86,6 +86,25 @@ def fit(
         if oldest <= len(left):
             return attempt(left[:oldest])
     return replace(attempt(left), problem=explain_excess(size(len(left)), room, bool(path)))
+
+
+def visible_turns(path: Sequence[Turn], memory: ContextPlan) -> tuple[Turn, ...]:
+    """The path as a model is told it."""
+    return tuple(
+        replace(turn, chunk=fold_code(turn.chunk)) if number in memory.folded else turn
+        for number, turn in enumerate(path, start=1)
+        if number not in memory.forgotten
+    )
+
+
+def folded_codes(path: Sequence[Turn], memory: ContextPlan) -> list[str]:
+    """The codes of a path that are told folded, as they are told."""
+    return [fold_code(turn.chunk) for number, turn in enumerate(path, start=1) if number in memory.folded]
+
+
+def can_fold(turn: Turn) -> bool:
+    """Whether folding a turn makes it shorter."""
+    return fold_code(turn.chunk) != turn.chunk
 
 
 def foldable_turns(path: Sequence[Turn], plan: ContextPlan) -> list[int]:

@@ -16,8 +16,9 @@ from textwrap import dedent
 from pyflakes.checker import Annotation, Builtin, Checker, ModuleScope
 from pyflakes.messages import UndefinedLocal, UndefinedName
 
+from mtchat.edits.fold import drop_folded_copies
+from mtchat.generate.context import folded_codes
 from mtchat.generate.prompt.family import Family
-from mtchat.session.context import drop_folded_copies, folded_codes
 from mtchat.session.names import bound_names, compiles, parse_module, parts_of
 from mtchat.session.provenance import EVERYTHING, ContextPlan
 from mtchat.session.session import Session

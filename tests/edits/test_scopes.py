@@ -55,7 +55,7 @@ def test_the_names_of_each_scope_are_those_that_the_compiler_finds(file: Path) -
     program = read_program([tree])
     own = dict[Scope, set[str]]()
     for use in program.uses:
-        span = tree.word(use.node)
+        span = tree.span(use.node)
         assert code[span.start : span.end] == use.node.value
         if use.home is use.scope and use.scope.kind in (FUNCTION, CLASS):
             own.setdefault(use.scope, set()).add(use.node.value)

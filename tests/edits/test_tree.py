@@ -4,7 +4,7 @@ import pytest
 from libcst import Name
 
 from mtchat.edits.text import TextEdit, apply_edits
-from mtchat.edits.tree import BrokenCodeError, can_edit, parse_tree
+from mtchat.edits.tree import BrokenCodeError, can_edit, parse_tree, walk
 
 CODES = (
     "a = 1\r\nif a:\r\n\ta = 2\r\n",
@@ -30,18 +30,11 @@ CODES = (
 @pytest.mark.parametrize("code", CODES)
 def test_each_name_is_found_where_it_is(code: str) -> None:
     tree = parse_tree(code)
-    nodes = [tree.module, *(each for each in walk(tree.module))]
-    spans = [tree.word(each) for each in nodes if isinstance(each, Name)]
+    spans = [tree.span(each) for each in walk(tree.module) if isinstance(each, Name)]
     assert all(code[span.start : span.end].isidentifier() for span in spans)
     made = apply_edits(code, [TextEdit(span.start, span.end, "renamed") for span in spans])
     assert made.count("renamed") == len(spans)
     assert apply_edits(made, []) == made
-
-
-def walk(node):
-    for each in node.children:
-        yield each
-        yield from walk(each)
 
 
 @pytest.mark.parametrize(

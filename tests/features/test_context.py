@@ -9,13 +9,14 @@ from mtchat.features.own_code.user_code import with_user_code
 from mtchat.features.regenerate.regenerate import never, regenerate
 from mtchat.features.rework.rework import complete_turn
 from mtchat.generate.alternatives import retry
+from mtchat.generate.context import visible_turns
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.execute import carry_over_without_code
 from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.context import describe_turns, plan_for, visible_turns
+from mtchat.session.context import describe_turns, plan_for
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import ContextPlan
 from mtchat.session.session import Session

@@ -7,11 +7,11 @@ from itertools import pairwise
 from mtchat.console.captions import describe_cost
 from mtchat.console.console import Console
 from mtchat.console.slash import Command
+from mtchat.edits.fold import fold_code
 from mtchat.features.context.view import folded_note, parse_turns, set_context, turn_choices
-from mtchat.generate.context import TurnContext, guidance_for
+from mtchat.generate.context import TurnContext, can_fold, guidance_for, visible_turns
 from mtchat.generate.execute import error_report
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.context import can_fold, fold_code, visible_turns
 from mtchat.session.names import bound_names, describe_users, parses
 from mtchat.session.prompt import Prompt
 from mtchat.session.turn import FOLDED, FORGOTTEN, WHOLE, Turn

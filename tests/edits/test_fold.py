@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtchat.session.context import drop_folded_copies, fold_code
+from mtchat.edits.fold import drop_folded_copies, fold_code
 from mtchat.session.names import bound_names, parse_module
 from tests import CASES
 
