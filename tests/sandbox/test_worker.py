@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_imports_at_the_head_of_a_chunk_are_kept_alone(worker: Worker) -> None:
     assert [key[-1].text for key in heads] == ["import numpy"]
     started = time.perf_counter()
     assert worker.run(program(slow.format(2)), LIMITS).stdout == "2 True\n"
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 20
 
 
 def test_a_failed_turn_leaves_the_state_before_it_alive(worker: Worker) -> None:
@@ -110,11 +111,10 @@ def test_a_failed_turn_leaves_the_state_before_it_alive(worker: Worker) -> None:
     ],
 )
 def test_the_worker_outlives_what_a_turn_does(worker: Worker, code: str, limit: str) -> None:
-    limits = Limits(seconds=1.0, memory_mib=256, output_kib=64, disk_mib=16)
-    worker.run(program("x = 41"), limits)
-    met = worker.run(program("x = 41", code), limits)
+    worker.run(program("x = 41"), LIMITS)
+    met = worker.run(program("x = 41", code), replace(LIMITS, seconds=1.0) if limit == "seconds" else LIMITS)
     assert met.limit == limit
-    after = worker.run(program("x = 41", "print(x + 1)"), limits)
+    after = worker.run(program("x = 41", "print(x + 1)"), LIMITS)
     assert (after.stdout, after.resumed) == ("42\n", 0 if "kill(-1" in code else 1)
 
 
@@ -154,7 +154,7 @@ def test_the_worker_outlives_what_a_turn_does(worker: Worker, code: str, limit: 
 def test_what_cannot_be_forked_runs_again_and_is_named(
     worker: Worker, code: str, after: str, why: str
 ) -> None:
-    limits = Limits(seconds=1.0, memory_mib=256, disk_mib=16)
+    limits = replace(LIMITS, seconds=3.0)  # which the thread that waits takes whole
     worker.run(program("x = 1", code), limits)
     met = worker.run(program("x = 1", code, after), limits)
     true = execute.run(program("x = 1", code, after), limits)
@@ -327,10 +327,12 @@ def test_a_sandbox_started_by_a_thread_that_ended_does_no_harm(worker: Worker) -
 
 def test_ctrl_c_stops_only_the_program(worker: Worker) -> None:
     worker.run(program("x = 1"), LIMITS)
-    timer = threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    met = worker.run(program("x = 1", "while True: pass"), LIMITS)
-    timer.join()
+
+    def heard(stream: str, text: str) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    endless = "print('on', flush=True)\nwhile True: pass"
+    met = worker.run(program("x = 1", endless), LIMITS, on_output=heard)
     assert met.limit == "interrupted"
     assert worker.run(program("x = 1", "print(x)"), LIMITS).resumed == 1
 

@@ -77,7 +77,7 @@ SEQUENCES = {
         [NEW, "import os\nprint(os.listdir())"],
     ],
     "an orphan": [
-        ["import os, time\nos.system('(sleep 0.3; echo done > f) &')", "time.sleep(0.8)\nprint(os.listdir())"]
+        ["import os, time\nos.system('(sleep 0.3; echo done > f) &')", "time.sleep(2)\nprint(os.listdir())"]
     ],
     "few descriptors": [
         ["import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))", "print(1)"]
@@ -122,4 +122,4 @@ def test_a_sequence_equals_runs_from_nothing(worker: Worker, tmp_path: Path, nam
             kept = worker.run(program(codes[:length]), LIMITS, collect=here, with_variables=True)
             true = execute.run(program(codes[:length]), LIMITS, collect=there, with_variables=True)
             assert told(kept, here) == told(true, there)
-            assert kept.seconds < 5
+            assert kept.seconds < 15

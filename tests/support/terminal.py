@@ -46,7 +46,7 @@ class Terminal:
         past = ["".join(row[x].data for x in range(self.screen.columns)) for row in self.screen.history.top]
         return "\n".join(line.rstrip() for line in [*past, *self.screen.display])
 
-    def wait(self, sign: str | Callable[[str], bool], seconds: float = 20.0) -> str:
+    def wait(self, sign: str | Callable[[str], bool], seconds: float = 60.0) -> str:
         """The text once it shows a sign; fails with the screen when it does not in time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -56,7 +56,7 @@ class Terminal:
                 return text
         raise AssertionError(f"{sign!r} did not appear; the screen:\n{self.text}")
 
-    def ended(self, seconds: float = 20.0) -> int | None:
+    def ended(self, seconds: float = 60.0) -> int | None:
         """The exit status of the program, which must end by itself."""
         deadline = time.monotonic() + seconds
         while self.child.isalive() and time.monotonic() < deadline:

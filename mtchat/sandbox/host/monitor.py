@@ -16,9 +16,9 @@ from mtchat.sandbox.policy.rlimits import MIB, SPARE
 from mtchat.session.settings import PROCESSES, Limits
 
 DRAIN_SECONDS = 2.0
-LAST_WORD_SECONDS = 0.05
+LAST_WORD_SECONDS = 0.2
 TICK_SECONDS = 0.05
-STALL_SECONDS = 0.2
+STALL_TICKS = 4
 SETTLED_SECONDS = 0.5
 READ_BYTES = 1 << 16
 READINGS = 4
@@ -247,8 +247,15 @@ class RunMonitor(ABC):
             guard.join()
 
     def check_limits(self) -> None:
+        """The loop is blocked if it does nothing while this thread comes round several times.
+
+        Where the machine gives neither of them any time, the clock alone would say that too.
+        """
+        seen, idle = self.last_active, 0
         while not self.finished.wait(TICK_SECONDS):
-            if time.monotonic() - self.last_active < STALL_SECONDS or self.ended_at is not None:
+            idle = idle + 1 if self.last_active == seen else 0
+            seen = self.last_active
+            if idle < STALL_TICKS or self.ended_at is not None:
                 continue
             found = self.limit or self.confirmed_limit()
             if found and not self.finished.is_set():

@@ -18,8 +18,9 @@ from tests.sandbox.battery.leaks import subreaper
 from tests.sandbox.battery.row import Control, Row
 from tests.sandbox.battery.tiers import Tier
 
-MERCY_SECONDS = 0.2
+MERCY_SECONDS = 1.0
 GRACE_SECONDS = 0.05
+ENDING_SECONDS = 3.0  # for what ends by itself, where more is alive than the case says
 WORDS = '''\
 import ctypes, errno, os, sys, time
 from types import SimpleNamespace
@@ -104,7 +105,7 @@ def bare(row: Row, bait: Bait, folder: Path) -> Bare:
     )
     with process:
         stdout, stderr, status = ended(process, control)
-        left = finish(before | {process.pid})
+        left = finish(before | {process.pid}, control.survivors if status is not None else 0)
         survivors = 0 if status is None else left
         subreaper(False)
     return Bare(stdout, stderr, status, survivors)
@@ -125,20 +126,25 @@ def ended(process: "subprocess.Popen[str]", control: Control) -> tuple[str, str,
     return stdout, stderr, None
 
 
-def finish(known: set[int]) -> int:
+def finish(known: set[int], survivors: int) -> int:
     """Kill and reap what came to us as the nearest reaper; how many there were, those alive."""
-    alive = 0
     time.sleep(GRACE_SECONDS)
-    until = time.monotonic() + 5
+    until = time.monotonic() + ENDING_SECONDS
+    while (alive := count_alive(known)) > survivors and time.monotonic() < until:
+        time.sleep(0.01)
+    until = time.monotonic() + 20
     while left := set(list_children(os.getpid())) - known:
         for pid in left:
-            alive += state(pid) not in "ZX"
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         assert time.monotonic() < until, "the control arm goes on starting processes"
     return alive
+
+
+def count_alive(known: set[int]) -> int:
+    return sum(state(pid) not in "ZX" for pid in set(list_children(os.getpid())) - known)
 
 
 def state(pid: int) -> str:
