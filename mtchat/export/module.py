@@ -4,8 +4,9 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from mtchat.edits.text import TextEdit, apply_edits
 from mtchat.session.names import compiles, parse_module
-from mtchat.session.source import Edit, SourceText
+from mtchat.session.source import SourceText
 
 HOISTED = re.compile(r"(?:from __future__ import [\w, ]+|__doc__ = .*)  # of a later cell")
 AFTER = "  # of a later cell"
@@ -53,10 +54,8 @@ def quote_statements(code: str) -> str:
     """The code with these statements as strings."""
     module, source = parse_module(code), SourceText(code)
     nodes = [*future_imports(module), *outer_statements(module)] if module else []
-    spans = sorted((source.start(node), source.end(node)) for node in nodes)
-    return source.apply_edits(
-        0, len(source.data), [Edit(start, end, repr(source.text(start, end))) for start, end in spans]
-    )
+    spans = [(source.start(node), source.end(node)) for node in nodes]
+    return apply_edits(code, [TextEdit(start, end, repr(code[start:end])) for start, end in spans])
 
 
 def moved_strings(code: str) -> list[int]:
@@ -71,9 +70,8 @@ def moved_strings(code: str) -> list[int]:
 
 def unquote_statements(code: str, places: Sequence[int]) -> str:
     """The code with the strings at these places, of those that could be such statements, as statements."""
-    source, found = SourceText(code), list(string_spans(code))
-    edits = [Edit(*found[place]) for place in sorted(set(places)) if place < len(found)]
-    return source.apply_edits(0, len(source.data), sorted(edits, key=lambda edit: edit.start))
+    found = list(string_spans(code))
+    return apply_edits(code, [TextEdit(*found[place]) for place in set(places) if place < len(found)])
 
 
 def string_spans(code: str) -> Iterator[tuple[int, int, str]]:

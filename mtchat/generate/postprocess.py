@@ -4,9 +4,7 @@ The rules follow LlmFix (arXiv:2409.00676): indentation, a tail that was cut off
 that an earlier turn spells differently, and `return` outside of functions."""
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,6 +15,7 @@ from pyflakes.checker import Annotation, Builtin, Checker, ModuleScope
 from pyflakes.messages import UndefinedLocal, UndefinedName
 
 from mtchat.edits.fold import drop_folded_copies
+from mtchat.edits.mend import print_returns, rename_unbound
 from mtchat.generate.context import folded_codes
 from mtchat.generate.prompt.family import Family
 from mtchat.session.names import bound_names, compiles, parse_module, parts_of
@@ -145,7 +144,7 @@ def apply_rules(code: str, before: str) -> str:
             mended = f"{IMPORTS[name]}\n{code}"
         else:
             known = closest_name(name, there)
-            mended = rename_in(code, name, known) if known else code
+            mended = rename_unbound(code, name, known) if known else code
         if compiles(mended) and name not in undefined_names(before + "\n\n" + mended):
             code = mended
     return code
@@ -155,44 +154,14 @@ def plausible_codes(code: str) -> Iterator[str]:
     """What code that does not parse may have been meant to be, the likeliest first."""
     straight = dedent(code.expandtabs(4))
     yield straight
-    yield with_prints(straight)
+    yield print_returns(straight)
     lines = straight.split("\n")
     least = (len(lines) + 2) // 3  # more than that is not a tail that was cut off
     while len(lines) > least:
         lines.pop()
         if lines[-1].strip():
             yield "\n".join(lines)
-            yield with_prints("\n".join(lines))
-
-
-def with_prints(code: str) -> str:
-    """The code with each `return` outside of functions replaced by a print of its value."""
-    module = parse_module(code)
-    if module is None or "\r" in code:
-        return code
-    try:
-        returns = list(returns_outside(module))
-    except RecursionError:
-        return code
-    lines = code.encode().split(b"\n")
-    for each in sorted(returns, key=lambda each: (each.lineno, each.col_offset), reverse=True):
-        if each.value is None:
-            return code
-        end_line, end = each.value.end_lineno or 0, each.value.end_col_offset or 0
-        last = lines[end_line - 1]
-        lines[end_line - 1] = last[:end] + b")" + last[end:]
-        first, start = lines[each.lineno - 1], each.col_offset
-        lines[each.lineno - 1] = first[:start] + b"print(" + first[start:].removeprefix(b"return").lstrip()
-    return b"\n".join(lines).decode()
-
-
-def returns_outside(node: ast.AST) -> Iterator[ast.Return]:
-    """The return statements outside of functions."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Return):
-            yield child
-        elif not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            yield from returns_outside(child)
+            yield print_returns("\n".join(lines))
 
 
 def closest_name(name: str, known: frozenset[str]) -> str:
@@ -206,19 +175,3 @@ def closest_name(name: str, known: frozenset[str]) -> str:
 
 def normalised_name(name: str) -> str:
     return re.sub("_", "", name).lower().removesuffix("s")
-
-
-def rename_in(code: str, old: str, new: str) -> str:
-    """The code with a name replaced, except in attributes and keyword arguments."""
-    lines = io.StringIO(code).readlines()
-    try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
-    except (tokenize.TokenError, SyntaxError):
-        return code
-    words = ["", *(token.string for token in tokens), ""]
-    for at, token in reversed(list(enumerate(tokens, start=1))):
-        keyword = words[at + 1] == "=" and words[at - 1] in ("(", ",")
-        if token.type == tokenize.NAME and token.string == old and words[at - 1] != "." and not keyword:
-            row, start, end = token.start[0] - 1, token.start[1], token.end[1]
-            lines[row] = lines[row][:start] + new + lines[row][end:]
-    return "".join(lines)

@@ -1,15 +1,13 @@
-"""Code with the exact place of each statement, and edits that leave every other byte as it is."""
+"""The lines of code as Python counts them, and the places of its statements in the text."""
 
 import ast
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from mtchat.session.names import parse_module
 
 LINE_END = re.compile(r"\r\n|\r|\n")
-LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
 
 
 def split_lines(code: str) -> list[str]:
@@ -31,47 +29,28 @@ def reads_keyboard(code: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Edit:
-    """Bytes of a source, from `start` up to `end`, that something else stands for."""
-
-    start: int
-    end: int
-    text: str
-
-
-@dataclass(frozen=True)
 class SourceText:
-    """Code with the byte at which each of its lines begins."""
+    """Code with the character at which each of its lines begins; `ast` counts bytes within a line."""
 
     code: str
 
     @cached_property
-    def data(self) -> bytes:
-        return self.code.encode("utf-8", "surrogatepass")
-
-    @cached_property
     def lines(self) -> tuple[int, ...]:
-        return (0, *(match.end() for match in LINE_END_BYTES.finditer(self.data)))
+        return (0, *(match.end() for match in LINE_END.finditer(self.code)))
 
-    def start(self, node: ast.stmt | ast.expr) -> int:
-        """Where a node begins, its decorators included."""
-        decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-        first = decorators[0] if decorators else node
-        place = self.lines[first.lineno - 1] + first.col_offset
-        return self.data.rindex(b"@", 0, place) if decorators else place
+    def place(self, line: int, column: int) -> int:
+        start = self.lines[line - 1]
+        if self.code.isascii():
+            return start + column
+        before = self.code[start : start + column].encode("utf-8", "surrogatepass")[:column]
+        return start + len(before.decode("utf-8", "surrogatepass"))
 
-    def end(self, node: ast.stmt | ast.expr) -> int:
+    def start(self, node: ast.stmt) -> int:
+        """Where a statement without decorators begins."""
+        return self.place(node.lineno, node.col_offset)
+
+    def end(self, node: ast.stmt) -> int:
+        """Where a statement ends."""
         assert node.end_lineno is not None
         assert node.end_col_offset is not None
-        return self.lines[node.end_lineno - 1] + node.end_col_offset
-
-    def text(self, start: int, end: int) -> str:
-        return self.data[start:end].decode("utf-8", "surrogatepass")
-
-    def apply_edits(self, start: int, end: int, edits: Sequence[Edit]) -> str:
-        """A stretch of the code with its edits made, which are in the order of the text."""
-        parts, place = [], start
-        for edit in edits:
-            parts += [self.text(place, edit.start), edit.text]
-            place = edit.end
-        return "".join([*parts, self.text(place, end)])
+        return self.place(node.end_lineno, node.end_col_offset)

@@ -1,7 +1,5 @@
 """Repairs by rule, the names that a program lacks, and what can be seen of an instruction's wishes."""
 
-import sys
-
 import pytest
 
 from mtchat.generate.postprocess import apply_rules, compiles, undefined_names
@@ -29,6 +27,13 @@ BEFORE = "my_numbers = [1, 2]\n\ndef total(values):\n    return sum(values)\n"
         ("print(myNumbers, a.myNumbers)", None),
         ("s = 'a\u2028b'\nprint(my_number)", "s = 'a\u2028b'\nprint(my_numbers)"),
         ("total(my_number, my_number=1)", "total(my_numbers, my_number=1)"),
+        ("x=1\rreturn x", "x=1\rprint(x)"),
+        ("print(f'{my_number} my_number', my_number)", "print(f'{my_numbers} my_number', my_numbers)"),
+        ("return \\\n  (x),  # why", "print((x),)  # why"),
+        (
+            "def f(my_number): return my_number\nf(my_number)",
+            "def f(my_number): return my_number\nf(my_numbers)",
+        ),
         ("x = 1\n    y = 2", "x = 1"),
     ],
 )
@@ -56,9 +61,7 @@ def test_what_can_only_have_been_meant_in_one_way_is_mended(code: str, wanted: s
         "def f(a):\n    return lambda: a",
         "from __future__ import annotations\n\ndef f(xs: List[int]) -> int: ...",
         "def f():\n    print(total)\n    total = 3",
-        "x=1\rreturn x",
         "f(my_number=my_number_of_others)",
-        "print(f'{my_number}', my_number)" if sys.version_info < (3, 12) else "",
         "return",
     ],
 )

@@ -100,7 +100,7 @@ def leading_imports(source: str) -> tuple[int, str]:
     # If split there, the string would become the docstring of the rest.
     if count in (0, len(body)) or is_text(body[count]):
         return 0, ""
-    return count, (place := SourceText(source)).text(0, place.end(body[count - 1]))
+    return count, source[: SourceText(source).end(body[count - 1])]
 
 
 def is_text(node: ast.stmt) -> bool:
