@@ -165,21 +165,46 @@ def is_plain(text: str) -> bool:
 
 def shift_indent(code: str, start: int, end: int, old: str, new: str) -> str:
     """A stretch of code with another indentation; lines within strings stay as they are."""
-    tree = parse_tree(code)
-    inside = [tree.span(each) for each in strings_below(tree.module)]
+    inside = inside_strings(parse_tree(code))
     edits = list[TextEdit]()
     place = line_end(code, start)
     while place < end:
-        within = any(span.start < place < span.end for span in inside)
-        if code.startswith(old, place) and not within:
+        if code.startswith(old, place) and place not in inside:
             edits.append(TextEdit(place, place + len(old), new))
         place = line_end(code, place)
     return apply_edits(code, edits, start, end)
 
 
+def fixed_lines(code: str) -> frozenset[int]:
+    """The lines, from 0, that begin inside of a string, so that another indentation would change its value.
+
+    The code may be a block that is indented; none if it cannot be read. Docstrings may be indented.
+    """
+    head = "if True:\n" if code[:1] in (" ", "\t") else ""
+    try:
+        tree = parse_tree(head + code)
+        places = inside_strings(tree, docstrings=False)
+    except (BrokenCodeError, RecursionError):
+        return frozenset()
+    return frozenset(tree.code.count("\n", len(head), place) for place in places)
+
+
+def inside_strings(tree: CodeTree, docstrings: bool = True) -> frozenset[int]:
+    """Where lines begin that are inside of strings."""
+    found = set[int]()
+    for each in strings_below(tree.module):
+        if docstrings or not isinstance(tree.parents.get(id(each)), cst.Expr):
+            span = tree.span(each)
+            place = line_end(tree.code, span.start)
+            while span.start < place < span.end:
+                found.add(place)
+                place = line_end(tree.code, place)
+    return frozenset(found)
+
+
 def strings_below(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """The strings of a tree, those of formats whole."""
-    if isinstance(node, cst.BaseString):
+    if isinstance(node, cst.SimpleString | cst.FormattedString):
         yield node
         return
     for each in node.children:

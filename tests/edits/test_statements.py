@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.edits.statements import keep_statements, read_statements, replace_statements, shift_indent
+from mtchat.edits.statements import (
+    fixed_lines,
+    keep_statements,
+    read_statements,
+    replace_statements,
+    shift_indent,
+)
 from mtchat.edits.text import apply_edits
 from mtchat.edits.tree import BrokenCodeError
 
@@ -126,6 +132,20 @@ def test_another_indentation_leaves_strings_as_they_are() -> None:
     member = block.statements[0]
     made = shift_indent(code, member.start, member.end, block.indent, "\t")
     assert made == "def f():\n\t  a = '''\n  b'''\n\t  return f'''\n  {a}'''"
+
+
+@pytest.mark.parametrize(
+    ("code", "fixed"),
+    [
+        ("a = '''\nb\n'''\nc", {1, 2}),
+        ("  a = f'''{\nb}'''\n  c", {1}),
+        ("def f():\n  '''a\n  b'''\n  return '''\n'''", {4}),
+        ("a = (\n1)", set()),
+        ("a = '''\nb", set()),
+    ],
+)
+def test_lines_within_strings_are_known(code: str, fixed: set[int]) -> None:
+    assert fixed_lines(code) == fixed
 
 
 def test_statements_of_broken_code_are_not_touched() -> None:

@@ -86,6 +86,17 @@ def placed(code: str, text: str) -> str:
         ("x = [<<fill>>, <<fill>>]\n", "1", "x = [1, <<fill>>]\n"),
         ("if <<fill>>:\n    pass\n", "x > 0:\n    y", "if x > 0:\n    pass\n"),
         ("x = <<fill>>\n", "= = =", ""),
+        (  # another indentation changes no value
+            "def f():\n    <<fill>>\n    return t\n",
+            "t = '''a\n  b\nc''' + f'''\n{t\n}'''\nprint(\nt)",
+            "def f():\n    t = '''a\n  b\nc''' + f'''\n{t\n}'''\n    print(\n    t)\n    return t\n",
+        ),
+        (
+            "def f():\n    <<fill>>\n    return g\n",
+            "    def g():\n        '''Say.\n\n        More.'''\n        return '''\nend'''",
+            "def f():\n    def g():\n        '''Say.\n\n        More.'''\n"
+            "        return '''\nend'''\n    return g\n",
+        ),
     ],
 )
 def test_what_is_repeated_goes_and_the_rest_stands_as_deep_as_the_hole(

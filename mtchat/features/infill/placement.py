@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from mtchat.edits.statements import fixed_lines
 from mtchat.generate.complete import CutRule
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.reply import masked
@@ -85,7 +86,9 @@ def candidate_pieces(lines: Sequence[str], hole: Hole, suffix: str) -> Iterator[
         yield from pieces_within_line("\n".join(lines), hole)
         lines = lines[: start_of_repeat(lines, suffix)]
     else:
-        own, lines = list(lines), lines_inside(indent_to(drop_repeated_start(lines, hole), hole.margin), hole)
+        own, said = list(lines), drop_repeated_start(lines, hole)
+        fixed = fixed_lines("\n".join(said))
+        lines = lines_inside(indent_to(said, hole.margin, fixed), hole, fixed)
         theirs = [own[: start_of_repeat(own, suffix)], own] if is_misindented(own, hole) else []
         if hole.after[len(hole.remainder) :].strip("\n").startswith((" ", "\t")) and not hole.margin:
             yield from map("\n".join, theirs)
@@ -130,11 +133,11 @@ def count_unreachable(code: str) -> int:
     return sum(isinstance(each, LEAVING) for block in blocks for each in block[:-1])
 
 
-def indent_to(lines: Sequence[str], margin: str) -> list[str]:
-    """The lines indented to the hole, with their relative indentation kept."""
+def indent_to(lines: Sequence[str], margin: str, fixed: frozenset[int] = frozenset()) -> list[str]:
+    """The lines indented to the hole, with their relative indentation kept; `fixed` ones stay as they are."""
     first = next((line for line in lines if line.strip()), "")
     depth = len(first) - len(first.lstrip())
-    return [shift_line(line, depth, margin) for line in lines]
+    return [line if place in fixed else shift_line(line, depth, margin) for place, line in enumerate(lines)]
 
 
 def shift_line(line: str, depth: int, margin: str) -> str:
@@ -179,10 +182,10 @@ def is_misindented(lines: Sequence[str], hole: Hole) -> bool:
     return first[: len(first) - len(first.lstrip())] != hole.margin
 
 
-def lines_inside(lines: Sequence[str], hole: Hole) -> Sequence[str]:
-    """The lines up to the first that is indented less than the hole."""
+def lines_inside(lines: Sequence[str], hole: Hole, fixed: frozenset[int] = frozenset()) -> Sequence[str]:
+    """The lines up to the first that is indented less than the hole, and is not `fixed` within a string."""
     for place, line in enumerate(lines):
-        if line.strip() and not line.startswith(hole.margin):
+        if line.strip() and place not in fixed and not line.startswith(hole.margin):
             return lines[:place]
     return lines
 
