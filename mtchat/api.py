@@ -4,6 +4,8 @@ from mtchat.console.slash import Command
 from mtchat.conversation.conversation import Conversation, TurnResult
 from mtchat.conversation.editing import EditResult
 from mtchat.errors import ExitCode, ModelError, MtchatError, PluginError, SandboxError, UsageError
+from mtchat.features.explain.fact import Fact, FactSource
+from mtchat.features.explain.inquiry import Answer
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -41,6 +43,7 @@ from mtchat.version import __version__
 
 __all__ = [
     "PYTHON",
+    "Answer",
     "AttemptsExhausted",
     "CandidateChosen",
     "CandidateProgress",
@@ -58,6 +61,8 @@ __all__ = [
     "EditResult",
     "Event",
     "ExitCode",
+    "Fact",
+    "FactSource",
     "Family",
     "Fill",
     "FixResult",

@@ -9,7 +9,7 @@ from typing import Any
 from mtchat.cli.output import write
 from mtchat.cli.wiring import wait_for
 from mtchat.console import slash
-from mtchat.console.captions import describe_time, explain_not_run, one_line, short_path
+from mtchat.console.captions import describe_time, explain_not_run, short_path
 from mtchat.console.commands.turns import read_code
 from mtchat.console.console import Console, Host, Leave
 from mtchat.console.run_hints import hint_in_shell
@@ -27,6 +27,7 @@ from mtchat.features.correction.view import (
     was_corrected,
     was_interrupted,
 )
+from mtchat.features.explain.inquiry_view import take_question
 from mtchat.features.explain.questions import is_question
 from mtchat.features.own_code.user_code import is_code
 from mtchat.features.regenerate.view import report_changes, show_step
@@ -201,8 +202,10 @@ def take_step(console: ScriptConsole, script: Script, text: str) -> bool:
     if slash.is_command(text) and not new:
         return do_command(console, text)
     if is_question(text):
-        way = f"/next {one_line(text, 40)} sends it as a step"
-        view.note(f"a question adds nothing to the program; {way}")
+        try:
+            take_question(console, text)
+        except KeyboardInterrupt:
+            return False
         return True
     if not chat.take(rest[0] if new else text, new=new):
         return False

@@ -13,7 +13,7 @@ from mtchat.features.correction.patterns import STEP
 from mtchat.generate.execute import Declined
 from mtchat.generate.interpretations import COMPARABLE_SHARE, Clarification, Interpretation
 
-Answer = Callable[[str], str | None]
+ReadReply = Callable[[str], str | None]
 
 CHOICES = "[Enter run, e edit, r retry, u undo, a auto] "
 EXPLAINED = (
@@ -57,7 +57,7 @@ class UserQuestions:
     view: View
     when: Callable[[], str] = lambda: AUTO
     confirm: Callable[[str], str] = press_enter
-    answer: Answer | None = None
+    answer: ReadReply | None = None
     runs_left: int = 0
     always: bool = False
     declined: bool = False
@@ -129,7 +129,7 @@ class UserQuestions:
 
         return Clarification(ask, 0.0 if always else COMPARABLE_SHARE, always)
 
-    def ask_meaning(self, answer: Answer, found: Sequence[Interpretation]) -> int | str | None:
+    def ask_meaning(self, answer: ReadReply, found: Sequence[Interpretation]) -> int | str | None:
         """The place of the reading that is meant, or other words for it; None where that is left open."""
         self.view.erase()
         self.view.heading("This instruction is ambiguous. It can mean:")
@@ -151,7 +151,7 @@ class UserQuestions:
         show_candidates(self.view, found, live)
         return None if self.answer is None else self.ask_candidate(self.answer, found)
 
-    def ask_candidate(self, answer: Answer, found: Sequence[Interpretation]) -> int | None:
+    def ask_candidate(self, answer: ReadReply, found: Sequence[Interpretation]) -> int | None:
         label = "Which one? (Enter keeps the current one) "
         while isinstance(choice := read_choice(self.view, answer, label, len(found), None), str):
             index = parse_ordinal(choice, len(found))
@@ -163,7 +163,7 @@ class UserQuestions:
             self.view.note(f"type a number from 1 to {len(found)}, or Enter")
         return choice
 
-    def next_instruction(self, answer: Answer, words: str) -> str | None:
+    def next_instruction(self, answer: ReadReply, words: str) -> str | None:
         """What words say to do next; "" if they say what this step means; None if neither."""
         if self.is_command(words):
             return words
@@ -193,7 +193,9 @@ def is_count(word: str) -> bool:
     return word.isascii() and word.isdecimal() and len(word) < 5 and int(word) >= 1
 
 
-def read_choice(view: View, answer: Answer, label: str, most: int, default: int | None) -> int | str | None:
+def read_choice(
+    view: View, answer: ReadReply, label: str, most: int, default: int | None
+) -> int | str | None:
     """A place as typed, the default where nothing is typed; other words as they are; None after Ctrl-C."""
     while True:
         text = answer(label)

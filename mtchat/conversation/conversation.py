@@ -2,14 +2,15 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mtchat.conversation import checking, editing, streaming
+from mtchat.conversation import asking, checking, editing, streaming
+from mtchat.conversation.asking import ignore_part
 from mtchat.conversation.interfaces import OnOutput
 from mtchat.conversation.live import LiveSession, ignore_output
 from mtchat.conversation.ownership import exclusive
@@ -17,6 +18,8 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
 from mtchat.features.correction.apply import apply_correction, take_or_correct
 from mtchat.features.correction.detect import DetectedCorrection, target_correction
+from mtchat.features.explain.fact import Fact
+from mtchat.features.explain.inquiry import Answer
 from mtchat.features.explain.statements import code_parts
 from mtchat.features.own_code.user_code import turn_from_code
 from mtchat.generate.alternatives import retry, sample_alternatives
@@ -295,6 +298,22 @@ class Conversation(LiveSession):
             for part in code_parts(turn.code, before)
         )
         return "\n".join(itertools.chain.from_iterable(explained))
+
+    @exclusive
+    def ask(
+        self,
+        question: str,
+        *,
+        known: Sequence[Fact] = (),
+        on_part: Callable[[Fact | str], None] = ignore_part,
+    ) -> Answer:
+        """Answers a question about the program, which stays as it is: no turn is added, nothing is saved.
+
+        The facts come from the code, the values of the last run and the documentation of libraries; then the
+        model adds its words. No code runs that the program does not have. `known` are further facts that the
+        answer may rely on, and `on_part` gets each part as soon as it is there.
+        """
+        return asking.ask(self, question, known, on_part)
 
     @exclusive
     def run(

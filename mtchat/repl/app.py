@@ -23,8 +23,8 @@ from mtchat.errors import DEBUG, MtchatError, UsageError
 from mtchat.features.checks.commands import keep_check
 from mtchat.features.checks.parse import states_check
 from mtchat.features.correction.detect import detect_correction
-from mtchat.features.explain.inquiry_view import answer_question
-from mtchat.features.explain.questions import explain_target, is_question
+from mtchat.features.explain.inquiry_view import take_question
+from mtchat.features.explain.questions import asks_about_program, is_question
 from mtchat.features.own_code.user_code import is_code
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
@@ -263,9 +263,9 @@ def take_instruction(console: Console, text: str) -> None:
     if number := step_to_drop(text):
         slash.do(console, f"drop {number}")
         return
-    about = explain_target(text, session) if session.language.runs else None
-    if about is not None or (not is_correction and is_question(text)):
-        answer_question(console, text)
+    is_about = session.language.runs and asks_about_program(text, session)
+    if is_about or (not is_correction and is_question(text)):
+        take_question(console, text)
         return
     console.take(text)
 

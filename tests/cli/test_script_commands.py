@@ -17,6 +17,7 @@ from tests.support.fake_repl import Fake, FakeSandbox
 
 # What to type for a command after the turns "define x" and "print x"; all others are typed alone.
 ARGUMENTS = {
+    "ask": "what is x?",
     "add": "y = 3",
     "attach": "data.csv",
     "branch": "mine",

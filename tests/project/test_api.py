@@ -16,6 +16,7 @@ from tests import ROOT
 from tests.support.engine_models import STARTER_SMALL
 
 PUBLIC = [
+    "Answer",
     "AttemptsExhausted",
     "CandidateChosen",
     "CandidateProgress",
@@ -33,6 +34,8 @@ PUBLIC = [
     "EditResult",
     "Event",
     "ExitCode",
+    "Fact",
+    "FactSource",
     "Family",
     "Fill",
     "FixResult",

@@ -78,10 +78,11 @@ def played(
     fix: bool = False,
     box: Runner = REAL,
     attached: Sequence[Path] = (),
+    replies: dict[str, str] | None = None,
 ) -> tuple[int, str]:
     """The exit code of a script and what it said on stderr; the session is saved as `played`."""
     err = io.StringIO()
-    model = LoadingModel("table", lambda report: Table(REPLIES))
+    model = LoadingModel("table", lambda report: Table(REPLIES | (replies or {})))
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, run, fix, "", Settings(policy="plain"), attached)
         code = run_script(script, log, model, box, View(err, live=False, color=False))

@@ -48,6 +48,7 @@ INLINE = re.compile(r"`+[^`\n]*`+")
 MARKS = re.compile(r"\*\*|__|^#+\s*|^\s*(?:[-*•]|\d+[.)])\s+", re.MULTILINE)
 LEAST_REPEATED = 12  # characters that a sentence must share with an earlier one
 MARKER = re.compile(r"^(?:\d{1,2}[.)]?(?:\s+|$)|[-*•](?:\s+|$))")  # of a list item, also an incomplete one
+BULLET = re.compile(r"^[-*•](?:\s+|$)")
 SHOWS = re.compile(r"\b(?:show|print|display)s?\b", re.IGNORECASE)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 WINDOW = 6  # words that occur a third time when a model loops
@@ -57,25 +58,29 @@ CODE = re.compile(
 
 
 def stream_answer(
-    complete: CompleteStream, prompt: Prompt, sentences: int, max_tokens: int = LONGEST_ANSWER
+    complete: CompleteStream,
+    prompt: Prompt,
+    sentences: int,
+    max_tokens: int = LONGEST_ANSWER,
+    least: int = LEAST_WORDS,
 ) -> Iterator[str]:
     """The words of an answer as they are generated, at temperature 0, at most `sentences` sentences.
 
-    Yields nothing if the answer has too few words.
+    Yields nothing if the answer has fewer than `least` words; if that is 1, a number alone is an answer.
     """
     text, shown, finish = "", 0, ""
     stream = complete(prompt, Sampling(max_tokens=max_tokens))
     try:
         for piece in stream:
             text, finish = text + piece.text, piece.usage.finish
-            good = trim_reply(text, sentences)
-            if has_enough_words(good.text):
+            good = trim_reply(text, sentences, listed=least > 1)
+            if has_enough_words(good.text, least):
                 yield good.text[shown:]
                 shown = max(shown, len(good.text))
             if good.finished:
                 return
-        good = trim_reply(text, sentences, whole=True)
-        if has_enough_words(good.text):
+        good = trim_reply(text, sentences, whole=True, listed=least > 1)
+        if has_enough_words(good.text, least):
             yield good.text[shown:] + (" …" if finish == "length" and not good.finished else "")
     finally:
         close = getattr(stream, "close", None)
@@ -83,7 +88,9 @@ def stream_answer(
             close()
 
 
-def has_enough_words(text: str) -> bool:
+def has_enough_words(text: str, least: int = LEAST_WORDS) -> bool:
+    if least == 1:
+        return any(sign.isalnum() for sign in text)
     words = [word for word in text.split() if any(sign.isalpha() for sign in word)]
     return len(words) >= LEAST_WORDS
 
@@ -145,16 +152,6 @@ def failure_prompt(program: str, facts: str) -> Prompt:
     return Prompt(messages=(Message("system", SYSTEM), Message("user", question)))
 
 
-def question_prompt(program: str, facts: Sequence[str], text: str) -> Prompt:
-    """Asks the user's question about a program; `facts` are certain."""
-    shown = f"The program:\n\n{fence_program(program)}\n\n" if program.strip() else ""
-    known = (
-        "What is known for certain:\n" + "\n".join(f"- {each}" for each in facts) + "\n\n" if facts else ""
-    )
-    wish = f"{shown}{known}Answer in at most three short sentences, without code: {text}"
-    return Prompt(messages=(Message("system", SYSTEM), Message("user", wish)))
-
-
 def hint_prompt(goal: str, program: str, hints: Sequence[str]) -> Prompt:
     """Asks for a hint at the next step towards a goal; each hint says more than the one before it."""
     known = (
@@ -193,12 +190,13 @@ class TrimmedReply:
     finished: bool
 
 
-def trim_reply(text: str, sentences: int, whole: bool = False) -> TrimmedReply:
+def trim_reply(text: str, sentences: int, whole: bool = False, listed: bool = True) -> TrimmedReply:
     """The first sentences of a reply, up to code, a second paragraph, or a repetition.
 
-    Until the reply is `whole`, text that may yet turn out to be one of these is held back.
+    Until the reply is `whole`, text that may yet turn out to be one of these is held back. A number at its
+    start is that of a list item if the reply may be `listed`.
     """
-    text = MARKER.sub("", text.lstrip())
+    text = (MARKER if listed else BULLET).sub("", text.lstrip())
     end = min((at for at in (text.find("```"), text.find("\n")) if at >= 0), default=len(text))
     finished = end < len(text)
     parts = SENTENCE.split(text[:end])

@@ -1,4 +1,4 @@
-"""Commands for learners: explain, tutor."""
+"""Commands for questions and learners: ask, explain, tutor."""
 
 from mtchat.console.captions import one_line
 from mtchat.console.console import Console
@@ -6,6 +6,7 @@ from mtchat.console.parsing import parse_number
 from mtchat.console.slash import Command
 from mtchat.errors import UsageError
 from mtchat.features.explain import tutor_view
+from mtchat.features.explain.inquiry_view import answer_question
 from mtchat.features.explain.view import explain_error, explain_line, explain_turn
 from mtchat.generate.execute import failed
 
@@ -16,6 +17,15 @@ DEEDS = {
     "ask": tutor_view.ask_question,
     "off": tutor_view.end_lesson,
 }
+
+
+def do_ask(console: Console, argument: str) -> None:
+    """Answers a question about the program, in any language; the program does not change.
+
+    What is certain comes first: from the code, the values of the last run and the documentation of libraries.
+    Then the model adds its words, marked with ≈. No code runs that the program does not have.
+    """
+    answer_question(console, argument)
 
 
 def do_explain(console: Console, argument: str) -> None:
@@ -74,6 +84,7 @@ def complete_tutor(console: Console) -> list[tuple[str, str]]:
 
 
 COMMANDS = (
+    Command("ask", do_ask, usage="TEXT"),
     Command("explain", do_explain, usage="[N | N:LINE | error]", complete=complete_explain, python_only=True),
     Command(
         "tutor", do_tutor, usage="[TEXT | hint | code | ask | off]", complete=complete_tutor, python_only=True

@@ -9,7 +9,7 @@ from mtchat.session.names import bound_names, parse_module
 from mtchat.session.outcome import Frame, Outcome, Reason, Variable
 from mtchat.session.program import Program
 from mtchat.session.source import split_lines
-from mtchat.session.text import quantity
+from mtchat.session.text import join_words, quantity
 
 MEANINGS: Mapping[str, str] = {
     "ZeroDivisionError": "The code divides by zero, which has no result.",
@@ -54,6 +54,7 @@ REASONS: Mapping[Reason, str] = {
 }
 UNKNOWN = re.compile(r"name '(\w+)' is not defined")
 MISSING = re.compile(r"has no attribute '(\w+)'")
+KEY = re.compile(r"'([^'\n]*)'")
 NEARLY = "Did you mean "  # begins a clue that names the correct spelling
 LONGEST_VALUE = 70
 CODE_KINDS = ("function", "type", "builtin_function_or_method", "method")
@@ -106,6 +107,30 @@ def describe_variable(variable: Variable) -> str:
     return f"`{variable.name}` is {value} ({what}{length})"
 
 
+def describe_place(program: Program, outcome: Outcome) -> str:
+    """Where the program failed, and the line of the program that led there."""
+    if not outcome.frames:
+        return ""
+    first, last = outcome.frames[0], outcome.frames[-1]
+    inner = f"{program.label(last.place.turn)}, line {last.place.line}"
+    if len(outcome.frames) == 1:
+        return f"The program stops in {inner}:"
+    outer = f"{program.label(first.place.turn)}, line {first.place.line}"
+    return f"The program stops in {inner}, in `{last.function}`, which {outer} calls:"
+
+
+def describe_failure(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
+    """What Python says, what that means, the values involved and further clues, in sentences."""
+    yield f"Python says: {outcome.error.partition(': ')[2] or outcome.error}"
+    meaning = error_meaning(outcome)
+    if meaning:
+        yield f"That means: {meaning}"
+    used = failing_values(program, outcome, variables)
+    if used:
+        yield f"At that moment {join_words([describe_variable(each) for each in used])}."
+    yield from find_clues(program, outcome, variables)
+
+
 def find_clues(program: Program, outcome: Outcome, variables: Sequence[Variable]) -> Iterator[str]:
     """Further facts that help: a similar name, the length of a list."""
     unknown = UNKNOWN.search(outcome.error)
@@ -122,6 +147,12 @@ def find_clues(program: Program, outcome: Outcome, variables: Sequence[Variable]
         for each in failing_values(program, outcome, variables):
             if each.shape.isdecimal():
                 yield describe_positions(each.name, int(each.shape))
+    if outcome.exception == "KeyError":
+        used = failing_values(program, outcome, variables)
+        keys = {key for each in used for key in KEY.findall(each.value)}
+        asked = KEY.search(outcome.error.rpartition("KeyError")[2])
+        if asked and (near := difflib.get_close_matches(asked[1], sorted(keys), n=1)):
+            yield f"{NEARLY}`{near[0]!r}`?"
     missing = MISSING.search(outcome.error)
     if missing and any(each.value == "None" for each in failing_values(program, outcome, variables)):
         yield "One of these values is None: the step that should have produced it returned nothing."

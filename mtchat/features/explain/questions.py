@@ -1,16 +1,15 @@
-"""Detects questions: those that /explain answers (what, how and why) and all others.
+"""Detects questions: those about the program (what, how and why) and all others.
 
 An instruction must never be treated as a question, so what a program could answer is an instruction.
 """
 
 import re
 
-from mtchat.generate.execute import failed
 from mtchat.session.names import bound_names
 from mtchat.session.session import Session
 
 LONGEST_QUESTION = 30  # words
-LONGEST = 12  # of those that /explain answers
+LONGEST = 12  # of those about the program
 ANOTHER_SENTENCE = re.compile(r"[.!?;\n]\s+\S")
 SENTENCES = re.compile(r"[.!?;:,\n]\s*\S")
 NAME = r"`?(?P<name>[A-Za-z_]\w*)(?:\(\))?`?"
@@ -57,17 +56,10 @@ DOING = re.compile(
     r"|convert|rename|filter|group|reverse|skip|ignore|compute|calculate)\b",
     re.IGNORECASE,
 )
-COMMON = re.compile(  # words of a "why" question that are not names
-    r"why|do|does|did|don|is|are|was|were|has|have|had|an|the|this|that|it|its|i|my|me|you|we|not|no|so|there|here"
-    r"|get|see|mean|work|code|program|script|function|loop|line|turn|step|output|error|result",
-    re.IGNORECASE,
-)
 REQUEST = re.compile(r"(?:please|(?:can|could|would|will) you|(?:how|what) about)\b", re.IGNORECASE)
 OPENS = re.compile(
     r"(?:how (?:do|can|should) (?:i|we|you)|where (?:is|are|do|does|did|can)|what does)\b", re.IGNORECASE
 )
-TURN, LINE = re.compile(r"\b(?:turn|step) (\d+)", re.IGNORECASE), re.compile(r"\bline (\d+)", re.IGNORECASE)
-WORD = re.compile(r"\b(?!a [a-z])[A-Za-z_]\w*")  # but not the article
 
 
 def is_question(text: str) -> bool:
@@ -78,21 +70,16 @@ def is_question(text: str) -> bool:
     return bool(text.endswith("?") or (OPENS.match(text) and not DEMAND.search(text)))
 
 
-def explain_target(text: str, session: Session) -> str | None:
-    """The argument for /explain if a text is a question about the program; None otherwise."""
+def asks_about_program(text: str, session: Session) -> bool:
+    """Whether a text, even without its mark, is a question about the program."""
     wish = text.replace("’", "'").strip().rstrip("?!. ")
     if not session.path or len(wish.split()) > LONGEST or SENTENCES.search(wish):
-        return None
-    fails = failed(session.outcome)
+        return False
     for pattern in (*FAILURE, *ABOUT):
         if found := full_match(pattern, wish):
             name = found.groupdict().get("name") or ""
-            if name and not origin(name, session):
-                return None
-            if fails and pattern in FAILURE:
-                return "error"
-            return explain_argument(wish, [name], session)
-    return explain_argument(wish, possible_names(wish), session) if asks_why(wish) else None
+            return not name or name in bound_names(session.program.source)
+    return asks_why(wish)
 
 
 def full_match(pattern: str, text: str) -> re.Match[str] | None:
@@ -109,25 +96,3 @@ def asks_why(wish: str) -> bool:
         return False
     rest, does = found["rest"] or "", full_match(DO, found["verb"] or "") is not None
     return not ANOTHER.search(rest) and len(DOING.findall(rest)) <= does
-
-
-def possible_names(wish: str) -> list[str]:
-    """The words of a "why" question that may be names in the program."""
-    return [word for word in WORD.findall(wish) if not COMMON.fullmatch(word)]
-
-
-def explain_argument(wish: str, names: list[str], session: Session) -> str:
-    """The argument of /explain for a question: "2", "2:3", "error", or "" for what happened last."""
-    turn, line = TURN.search(wish), LINE.search(wish)
-    number = turn[1] if turn else next(filter(None, (origin(name, session) for name in names)), "")
-    outcome = session.outcome
-    wrong = outcome.turn if outcome is not None and failed(outcome) else None
-    if line:
-        return f"{number or wrong or len(session.path)}:{line[1]}"
-    return number or ("error" if failed(outcome) else "")
-
-
-def origin(name: str, session: Session) -> str:
-    """The number of the last turn that assigns a name; "" if none does."""
-    turns = [number for number, turn in enumerate(session.path, start=1) if name in bound_names(turn.chunk)]
-    return str(turns[-1]) if turns else ""

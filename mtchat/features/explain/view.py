@@ -16,7 +16,7 @@ from mtchat.session import source
 from mtchat.session.outcome import Outcome, Reason, Variable
 from mtchat.session.program import Program, assemble
 from mtchat.session.prompt import Prompt
-from mtchat.session.text import escape_controls, join_words
+from mtchat.session.text import escape_controls
 
 SIGN = "≈ "  # before words that may be wrong
 INDENT = "  "
@@ -122,7 +122,7 @@ def explain_error(console: Console) -> None:
     program, view = console.session.program, console.view
     variables = variables_at_failure(console, outcome)
     facts = list(failure_facts(console, program, outcome, variables))
-    where = describe_place(program, outcome)
+    where = failure.describe_place(program, outcome)
     if where:
         view.line(where)
         view.code(INDENT + failure.failing_line(program, outcome.frames[-1]).strip())
@@ -146,14 +146,7 @@ def failure_facts(
     console: Console, program: Program, outcome: Outcome, variables: Sequence[Variable]
 ) -> Iterator[str]:
     """Facts about a failure, in sentences."""
-    yield f"Python says: {outcome.error.partition(': ')[2] or outcome.error}"
-    meaning = failure.error_meaning(outcome)
-    if meaning:
-        yield f"That means: {meaning}"
-    used = failure.failing_values(program, outcome, variables)
-    if used:
-        yield f"At that moment {join_words([failure.describe_variable(each) for each in used])}."
-    yield from failure.find_clues(program, outcome, variables)
+    yield from failure.describe_failure(program, outcome, variables)
     remedy = console.hint(outcome)
     if remedy:
         yield f"What helps: {remedy}."
@@ -165,18 +158,6 @@ def variables_at_failure(console: Console, outcome: Outcome) -> tuple[Variable, 
         return ()
     again = console.chat.run_for_variables()
     return again.variables if again.error == outcome.error else ()
-
-
-def describe_place(program: Program, outcome: Outcome) -> str:
-    """Where the program failed, and the line of the program that led there."""
-    if not outcome.frames:
-        return ""
-    first, last = outcome.frames[0], outcome.frames[-1]
-    inner = f"{program.label(last.place.turn)}, line {last.place.line}"
-    if len(outcome.frames) == 1:
-        return f"The program stops in {inner}:"
-    outer = f"{program.label(first.place.turn)}, line {first.place.line}"
-    return f"The program stops in {inner}, in `{last.function}`, which {outer} calls:"
 
 
 def can_chat(console: Console) -> bool:

@@ -212,10 +212,25 @@ def describe_array(array: "Any") -> str:
 
 
 def make_repr() -> "Repr":
-    """A `repr` of bounded length; imported late, because most runs do not need it."""
+    """A `repr` of bounded length; imported late, because most runs do not need it.
+
+    An object whose class has no `__repr__` is shown with its attributes in place of its address.
+    """
     import reprlib
 
-    limited = reprlib.Repr()
+    class ValueRepr(reprlib.Repr):
+        def repr_instance(self, value: "Any", level: int) -> str:
+            attributes, kind = getattr(value, "__dict__", None), type(value)
+            if getattr(kind, "__repr__", None) is not object.__repr__ or type(attributes) is not dict:
+                return super().repr_instance(value, level)
+            shown = [
+                f"{name}={self.repr1(each, level - 1) if level > 0 else self.fillvalue}"
+                for name, each in list(attributes.items())[: self.maxdict]
+            ]
+            more = [self.fillvalue] if len(attributes) > self.maxdict else []
+            return f"{type_name(value)}({', '.join(shown + more)})"
+
+    limited = ValueRepr()
     limited.maxlist = limited.maxtuple = limited.maxset = limited.maxfrozenset = limited.maxdeque = 8
     limited.maxarray = 8
     limited.maxdict, limited.maxlevel = 6, 3
