@@ -8,7 +8,7 @@ import re
 from mtchat.edits.calls import find_callees, own_bases
 from mtchat.edits.library import cst
 from mtchat.edits.lookups import FORMAT_FIELD, PERCENT_FIELD
-from mtchat.edits.objects import MAKING_CLASSES, Origin, is_made_class, last_name
+from mtchat.edits.objects import MAKING_CLASSES, OUTSIDE, Origin, is_made_class, last_name
 from mtchat.edits.plan import RenamePlan
 from mtchat.edits.scopes import CLASS, Placed, Scope
 
@@ -61,10 +61,10 @@ def rename_attributes(plan: RenamePlan) -> None:
 def is_ours(plan: RenamePlan, place: Placed, node: cst.CSTNode, certain: bool = False) -> bool:
     """Whether an object is one of the program's; a refusal if that cannot be told."""
     kind = plan.objects.kind(node, place.scope)
-    if kind in (Origin.FOREIGN, Origin.EMPTY):
+    if kind in OUTSIDE:
         return False
     doubtful = certain or any(hasattr(each, plan.old) for each in BUILT_IN)
-    if kind is Origin.UNSURE or (kind is Origin.UNKNOWN and doubtful):
+    if kind is Origin.UNSURE or (kind is not Origin.OWN and doubtful):
         raise plan.refuse(place, "it is not certain that this object is one of the program's classes")
     return True
 
@@ -78,7 +78,7 @@ def rename_access(plan: RenamePlan, place: Placed) -> None:
         if name == plan.new:
             raise plan.refuse(place, f"{plan.new} is already used")
         plan.rename_word(place.turn, node.attr)
-    elif name in DICTS and plan.objects.kind(node.value, place.scope) is not Origin.FOREIGN:
+    elif name in DICTS and plan.objects.kind(node.value, place.scope) not in OUTSIDE:
         rename_in_dict(plan, place)
     elif re.fullmatch(rf"_\w+{re.escape(plan.old)}", name) and plan.old.startswith("__"):
         raise plan.refuse(place, "the private attribute is used by its full name")
@@ -112,10 +112,10 @@ def rename_in_call(plan: RenamePlan, place: Placed) -> None:
     if plan.is_builtin(call.func, place.scope, BY_NAME) and len(call.args) > 1:
         rename_by_name(plan, place, call)
     elif plan.is_builtin(call.func, place.scope, ("vars",)) and call.args:
-        if plan.objects.kind(call.args[0].value, place.scope) is not Origin.FOREIGN:
+        if plan.objects.kind(call.args[0].value, place.scope) not in OUTSIDE:
             rename_in_dict(plan, place)
     elif plan.is_builtin(call.func, place.scope, ("dir",)) and call.args:
-        if plan.objects.kind(call.args[0].value, place.scope) is not Origin.FOREIGN:
+        if plan.objects.kind(call.args[0].value, place.scope) not in OUTSIDE:
             raise plan.refuse(place, "the program reads the names of attributes")
     elif name in AS_DICT:
         raise plan.refuse(place, "the program reads the names of attributes")
@@ -137,7 +137,7 @@ def rename_by_name(plan: RenamePlan, place: Placed, call: cst.Call) -> None:
         if plan.is_name(text) and is_ours(plan, place, receiver, certain=True):
             plan.rename_string(place, text)
         return
-    if plan.objects.kind(receiver, place.scope) is Origin.FOREIGN:
+    if plan.objects.kind(receiver, place.scope) in OUTSIDE:
         return
     if any(plan.mentioning(exactly=True)) or not isinstance(text, cst.Name | cst.Attribute):
         raise plan.refuse(place, "the program looks attributes up by names that are not known")

@@ -61,9 +61,11 @@ def rename_keyword(plan: RenamePlan, place: Placed, arg: cst.Arg, renamed: set[i
         if hit:
             raise plan.refuse(place, f"a call gives an argument that is already called {plan.new}")
         return
-    if not callees.known:
+    if not callees.known and is_own_function(plan, place):
+        plan.rename_word(place.turn, arg.keyword)
+    elif not callees.known:
         raise plan.refuse(place, f"it is not certain which function is called with {plan.old}=")
-    if hit and len(hit) == len(callees.functions):
+    elif hit and len(hit) == len(callees.functions):
         plan.rename_word(place.turn, arg.keyword)
     elif hit:
         raise plan.refuse(place, f"only some of the functions that this may call have a parameter {plan.old}")
@@ -73,6 +75,17 @@ def rename_keyword(plan: RenamePlan, place: Placed, arg: cst.Arg, renamed: set[i
         if last_name(place.node.func) not in PASSING_CALLS_ON:
             raise plan.refuse(place, "a library is given the function together with the name of its argument")
         plan.rename_word(place.turn, arg.keyword)
+
+
+def is_own_function(plan: RenamePlan, place: Placed) -> bool:
+    """Whether a call surely runs a function of the program, which then has the parameter itself."""
+    assert isinstance(place.node, cst.Call)
+    takes_any = any(
+        each.node.params.star_kwarg
+        for each in (*plan.program.nodes_of(cst.FunctionDef), *plan.program.nodes_of(cst.Lambda))
+        if isinstance(each.node, cst.FunctionDef | cst.Lambda)
+    )
+    return not takes_any and plan.objects.kind(place.node.func, place.scope) is Origin.OWN
 
 
 def rename_unpacked(plan: RenamePlan, place: Placed, arg: cst.Arg, known: bool) -> bool:
@@ -166,6 +179,8 @@ def find_functions(plan: RenamePlan, node: cst.CSTNode, scope: Scope, steps: int
             return Callees(functions=(node,))
         case cst.Call() if last_name(node.func) in ("type", "super"):
             return of_classes(plan, enclosing_classes(scope))
+        case cst.Call() if last_name(node.func) == "partial" and node.args:
+            return find_functions(plan, node.args[0].value, scope, steps + 1)
         case cst.Call() if plan.objects.kind(node.func, scope) is Origin.FOREIGN:
             hands = any(isinstance(each.value, cst.Name | cst.Attribute) for each in node.args)
             return UNKNOWN if hands else OUTSIDE
@@ -207,7 +222,7 @@ def of_source(plan: RenamePlan, source: Source, steps: int) -> Callees:
 def methods(plan: RenamePlan, node: cst.Attribute, scope: Scope) -> Callees:
     """The methods of the program that an attribute may be."""
     kind, name = plan.objects.kind(node.value, scope), node.attr.value
-    if kind in (Origin.FOREIGN, Origin.EMPTY):
+    if kind in (Origin.FOREIGN, Origin.CONTAINER, Origin.EMPTY):
         return OUTSIDE
     if name == "__class__":
         return of_classes(plan, enclosing_classes(scope))

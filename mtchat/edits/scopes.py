@@ -57,7 +57,7 @@ class Scope:
 class Source:
     """Where the value of a variable comes from: `kind` is one of the words below, `node` what it is.
 
-    value (an expression), element (of an expression), import, function, class, parameter, other.
+    value (an expression), element or part (of an expression), import, function, class, parameter, other.
     """
 
     kind: str
@@ -182,8 +182,8 @@ class ScopeReader:
             case cst.Name():
                 self.bind_name(target, scope, source)
             case cst.Tuple() | cst.List():
-                for each in target.elements:
-                    self.bind(each.value, scope, Source("other", source.node, source.scope))
+                for each, part in zip(target.elements, parts_of(target, source), strict=True):
+                    self.bind(each.value if isinstance(each, cst.Element) else each, scope, part)
             case cst.StarredElement():
                 self.bind(target.value, scope, Source("other", source.node, source.scope))
             case cst.Attribute():
@@ -356,6 +356,17 @@ class ScopeReader:
                 self.visit_all([*node.patterns, *(each.pattern for each in node.kwds)], scope)
             case _:
                 self.visit_all(node.children, scope)
+
+
+def parts_of(target: cst.Tuple | cst.List, source: Source) -> list[Source]:
+    """Where the values come from that an assignment to several targets hands out."""
+    value, targets = source.node, target.elements
+    if source.kind == "value" and isinstance(value, cst.Tuple | cst.List):
+        plain = not any(isinstance(each, cst.StarredElement) for each in (*value.elements, *targets))
+        if plain and len(value.elements) == len(targets):
+            return [Source("value", each.value, source.scope) for each in value.elements]
+    kind = "part" if source.kind == "value" else "other"
+    return [Source(kind, value, source.scope) for _ in targets]
 
 
 def parameters_of(params: cst.Parameters) -> Iterator[cst.Param]:

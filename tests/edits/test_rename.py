@@ -1,8 +1,10 @@
 """Renames keep to the rules of Python's scopes: programs do afterwards what they did before."""
 
+import ast
 import io
 import itertools
 import json
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,39 @@ def test_a_name_that_the_program_binds_is_found(code: str) -> None:
 def test_code_that_is_nested_deeply_is_refused() -> None:
     with pytest.raises(MtchatError, match="nested too deeply"):
         rename_name(["a = 1" + " + 1" * 900], "a", "b")
+
+
+def test_an_attribute_that_built_in_types_have_as_well_is_told_apart() -> None:
+    code = "class C:\n    count = 0\nc, text = C(), 'aa'\nc.count += text.count('a') + [].count(1)"
+    wanted = "class C:\n    number = 0\nc, text = C(), 'aa'\nc.number += text.count('a') + [].count(1)"
+    assert rename_name([code], "count", "number") == (wanted,)
+    with pytest.raises(MtchatError, match="not certain that this object"):
+        rename_name([code, "def f(x): return x.count"], "count", "number")
+
+
+@pytest.mark.parametrize("file", sorted((ROWS / "programs").glob("*.txt")), ids=lambda file: file.stem)
+def test_programs_of_many_features_print_the_same_whatever_is_renamed(file: Path) -> None:
+    codes = file.read_text(encoding="utf-8").split("#### next\n")
+    said = output(codes)
+    assert said
+    assert "Error" not in said
+    names = {name for code in codes for name in names_bound(code) if not name.startswith("__")}
+    assert len(names) > 12
+    for name, kind in itertools.product(sorted(names), ("", "attribute", "parameter")):
+        made = rename_name(codes, name, "renamed_name", kind)
+        assert made != tuple(codes)
+        assert (output(made) or "").replace("renamed_name", name) == said.replace("renamed_name", name)
+
+
+def names_bound(code: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(code)):
+        match node:
+            case ast.Name(name, ast.Store()) | ast.arg(name) | ast.Attribute(_, name, ast.Store()):
+                yield name
+            case ast.FunctionDef(name) | ast.ClassDef(name):
+                yield name
+            case ast.alias(name, short):
+                yield short or name
 
 
 # Programs that run, with names used again in every kind of scope: what they print must stay the same.
