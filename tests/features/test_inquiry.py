@@ -169,7 +169,7 @@ def test_without_a_sandbox_the_code_and_the_model_answer(talk: Callable[..., Con
     chat.session = chat.session.extend((Turn("define f", "def f(a=2):\n    return a * 3"),))
     answer = chat.ask("what does f return?")
     assert [fact.text for fact in answer.facts] == [
-        "turn 1 defines the function `f` with the inputs `a=2`; nothing uses it",
+        "turn 1 defines the function `f` with the inputs `a=2`; nothing else uses it",
         "`f`: its only `return` gives `a * 3`",
         "`f()` returns `6` with its default inputs",
     ]

@@ -116,7 +116,7 @@ def test_what_the_run_and_the_program_know_is_the_answer(
 def test_no_code_of_the_model_runs_to_answer(tmp_path: Path) -> None:
     reply = "```python\nprint(sum(prices) / len(prices))\n```"
     _, told = asked(tmp_path, "prices = [2, 4, 9]", "what is the average of all prices?", reply)
-    assert "their mean 5" in told
+    assert "their mean 5" in " ".join(told.split())
     assert "print(sum" not in told
 
 

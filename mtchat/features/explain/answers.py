@@ -15,6 +15,8 @@ from mtchat.session.settings import Sampling
 
 LONGEST_ANSWER = 160  # tokens
 LONGEST_LINE = 64
+MOST_ANNOUNCED = 8  # lines after one that ends with a colon
+COLONS = (":", "：")
 LEAST_WORDS = 3  # of an answer; "1." explains nothing
 
 
@@ -197,6 +199,8 @@ def trim_reply(text: str, sentences: int, whole: bool = False, listed: bool = Tr
     start is that of a list item if the reply may be `listed`.
     """
     text = (MARKER if listed else BULLET).sub("", text.lstrip())
+    if not listed:
+        text = join_announced(text, whole)
     end = min((at for at in (text.find("```"), text.find("\n")) if at >= 0), default=len(text))
     finished = end < len(text)
     parts = SENTENCE.split(text[:end])
@@ -210,6 +214,18 @@ def trim_reply(text: str, sentences: int, whole: bool = False, listed: bool = Tr
     if len(parts) > sentences or is_looping(said):
         return TrimmedReply(said, True)
     return TrimmedReply(said if finished or whole else said.rstrip("`"), finished)
+
+
+def join_announced(text: str, whole: bool) -> str:
+    """A text whose first line ends with a colon with the next lines on the same line, without fences."""
+    head, _, rest = text.partition("\n")
+    if not head.rstrip().endswith(COLONS):
+        return text
+    lines = [line.strip() for line in rest.split("\n")]
+    if not whole and lines[-1] in ("`", "``"):  # which may yet be a fence
+        lines.pop()
+    kept = [line for line in lines if line and not line.startswith("```")][:MOST_ANNOUNCED]
+    return " ".join([head.rstrip(), *kept])
 
 
 def is_repeated(part: str, before: Sequence[str], exactly: bool) -> bool:

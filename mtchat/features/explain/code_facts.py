@@ -150,14 +150,19 @@ def describe_calls(program: ProgramWords, name: str) -> str:
         for each in ast.walk(node)
     }
     turns: dict[int, None] = {}
+    used = False
     for turn, node in program.nodes:
         match node:
             case ast.Call(ast.Name(called) | ast.Attribute(_, called)):
                 if called == name and id(node) not in inside:
                     turns[turn] = None
+            case ast.Name(read, ast.Load()) if read == name and id(node) not in inside:
+                used = True
     if turns:
         return f"{list_turn_numbers(list(turns))} {'calls' if len(turns) == 1 else 'call'} it"
-    return "Python itself calls it" if name.startswith("__") else describe_uses(program, name)
+    if name.startswith("__"):
+        return "Python itself calls it"
+    return describe_uses(program, name) if used else "nothing else uses it"
 
 
 def describe_uses(program: ProgramWords, name: str) -> str:

@@ -38,8 +38,7 @@ def effect_facts(name: str, node: FUNCTIONS) -> Iterator[str]:
             yield f"`{name}` changes its input `{each.arg}` in place"
         elif (copy := copied_before(node, each.arg, first)) and len(given) == 1:
             yield (
-                f"`{name}` works on a copy of its input `{each.arg}` (`{ast.unparse(copy)}`), "
-                "so what it is given stays as it is"
+                f"`{name}` does not change its input `{each.arg}`: it works on a copy (`{ast.unparse(copy)}`)"
             )
 
 

@@ -194,6 +194,8 @@ def mentioned_facts(inquiry: Inquiry) -> Iterator[Fact]:
             turns = list(dict.fromkeys(fact.turn for fact in about))
             printed = output_facts(program, outcome, turns)
             yield from (each for each in printed if mention.kind is MentionKind.TURN or is_telling(each))
+        if outcome is not None:
+            yield from loop_facts(program, outcome, values, mention)
         if inquiry.consult is not None:
             yield from documentation_facts(program, mention, values, inquiry.consult)
     yield from why

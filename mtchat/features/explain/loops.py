@@ -37,7 +37,7 @@ def growth_facts(name: str, function: FUNCTIONS) -> Iterator[str]:
     elif calls:
         yield f"`{name}` calls itself in one place, `{calls[0]}`"
     if nest.heads:
-        yield describe_nest(name, nest)
+        yield describe_nest(name, nest) + (" in each call" if calls else "")
 
 
 def describe_nest(name: str, nest: LoopNest) -> str:
@@ -46,10 +46,10 @@ def describe_nest(name: str, nest: LoopNest) -> str:
     loops = f"one loop, {heads}" if count == 1 else f"loops nested {count} deep, {heads}"
     power = sum(growth or 0 for growth in nest.growths)
     if None in nest.growths:
-        return f"`{name}` has {loops}"
+        return f"`{name}` runs {loops}"
     if not power:
-        return f"`{name}` has {loops}; the number of rounds does not depend on its input: O(1)"
-    return f"`{name}` has {loops}; at most, the number of rounds grows like {describe_power(power)}"
+        return f"`{name}` runs {loops}; the number of rounds does not depend on its input: O(1)"
+    return f"`{name}` runs {loops}; at most, the number of rounds grows like {describe_power(power)}"
 
 
 def describe_power(power: float) -> str:
@@ -110,6 +110,8 @@ def is_bounded(value: ast.expr, sized: frozenset[str]) -> bool:
     match value:
         case ast.Call(ast.Name("range"), arguments):
             return all(is_bounded(each, sized) for each in arguments)
+        case ast.Call(ast.Name("len"), [ast.Subscript(ast.Name(name), ast.Constant())]):
+            return name in sized
         case ast.Call(ast.Name("len" | "int"), [first]):
             return is_bounded(first, sized)
         case ast.BinOp(left, ast.Add() | ast.Sub() | ast.FloorDiv(), right):

@@ -21,6 +21,7 @@ LONGEST_TEXT = 2000  # characters that are compared
 MOST_MENTIONS = 4
 SURE, POSSIBLE = 0.75, 0.45  # strengths: a name as a whole, and a part of one
 SHORTEST_STEM = 4  # letters that two words with different endings share
+LEAST_STEM = 0.6  # of the longer word
 LONGEST_ENDING = 3
 SHORTEST_MISSPELT = 5
 ALIKE = 0.84  # the least ratio of a misspelt name
@@ -208,7 +209,7 @@ def same_word(part: str, word: str) -> bool:
     if long in (short, f"{short}s"):
         return True
     shared = next((at for at, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
-    return shared >= SHORTEST_STEM and len(long) - shared <= LONGEST_ENDING
+    return shared >= max(SHORTEST_STEM, LEAST_STEM * len(long)) and len(long) - shared <= LONGEST_ENDING
 
 
 def is_misspelt(name: str, word: str) -> bool:

@@ -42,13 +42,14 @@ def document_names(wanted: "list[list[str]]", modules: "list[str]", kinds: "dict
         for at, line in enumerate(lines):
             head, _, rest = line.strip().partition(":")
             if head.strip().lower() in ("returns", "yields"):
-                after = [rest.strip()]
+                after, dashed = [rest.strip()], False
                 for each in lines[at + 1 :]:
+                    dashed = dashed or set(each.strip()) == {"-"}
                     if not each.strip() and any(after):
                         break
                     after.append("" if set(each.strip()) == {"-"} else each.strip())
                 kept = [each for each in after if each]
-                if kept and " : " in kept[0]:
+                if dashed and len(kept) > 1:
                     kept[0] = kept[0].replace(" : ", ": ", 1) + ":"
                 return " ".join(kept)
             sphinx = re.match(r":returns?:\s*(.*)", line.strip())
@@ -107,7 +108,7 @@ def describe_numbers(state: "dict[str, Any]", names: "list[str]") -> None:
                 numbers = list(value)[:100000]
         elif type(value).__module__ == "numpy" and type(value).__name__ == "ndarray":
             numbers = value.ravel()[:100000].tolist()
-        elif type(value).__module__.startswith("pandas.") and type(value).__name__ == "Series":
+        elif type(value).__module__.split(".")[0] == "pandas" and type(value).__name__ == "Series":
             keys, numbers = list(value.index[:100000]), value.tolist()[:100000]
         else:
             continue
@@ -133,10 +134,11 @@ def find_words(state: "dict[str, Any]", words: "list[str]") -> None:
     for name, value in list(state.items()):
         if name.startswith("__"):
             continue
-        if type(value).__module__.startswith("pandas.") and type(value).__name__ == "DataFrame":
-            for column in value.columns:
+        if type(value).__module__.split(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
+            for column, kind in zip(value.columns, value.dtypes, strict=True):
                 if is_word(column):
-                    say(f"`{name}[{column!r}]` is a column of {len(value)} values")
+                    say(f"`{name}[{column!r}]` is a column of {len(value)} values of type {kind}")
+            value = value.head(10000)
             texts = value.astype(str).apply(lambda column: column.str.lower())
             for row in value[texts.isin(words).any(axis=1)].head(5).to_dict("records"):
                 say(f"`{name}` has the row {row}")

@@ -115,8 +115,13 @@ def clip(text: str) -> str:
     return text if len(text) <= LONGEST_OUTPUT else f"{text[: LONGEST_OUTPUT - 1]}…"
 
 
-def loop_facts(program: ProgramWords, outcome: Outcome, values: Mapping[str, Variable]) -> Iterator[Fact]:
-    """How often the loops at top level ran, where what they went over is still as it was."""
+def loop_facts(
+    program: ProgramWords, outcome: Outcome, values: Mapping[str, Variable], about: Mention | None = None
+) -> Iterator[Fact]:
+    """How often the loops at top level ran, where what they went over is still as it was.
+
+    Only those of the turn that a mention is about, or that have the name it is about.
+    """
     changed = set(names_in_doubt(program))
     found: list[Fact] = []
     for turn, module in reversed(list(program.modules.items())):
@@ -129,9 +134,18 @@ def loop_facts(program: ProgramWords, outcome: Outcome, values: Mapping[str, Var
                 texts = {
                     name: text for name, each in steady.items() if (text := plain_text(each)) is not None
                 }
-                found += [Fact(text, FactSource.VALUE, turn) for text in round_facts(node, lengths, texts)]
+                if about is None or is_loop_about(node, turn, about):
+                    found += [
+                        Fact(text, FactSource.VALUE, turn) for text in round_facts(node, lengths, texts)
+                    ]
             changed |= names.binds
     yield from reversed(found)
+
+
+def is_loop_about(loop: ast.For, turn: int, mention: Mention) -> bool:
+    if mention.kind is MentionKind.TURN:
+        return turn == int(mention.name)
+    return bool(names_in([ast.unparse(loop)], [mention.name.rpartition(".")[2]]))
 
 
 def names_in_doubt(program: ProgramWords) -> Iterator[str]:
@@ -186,10 +200,11 @@ def number_facts(rows: Sequence[Mapping[str, object]]) -> Iterator[Fact]:
 
 def describe_numbers(row: Mapping[str, object]) -> str:
     least, most, total, count = (row[key] for key in ("least", "most", "sum", "count"))
-    at = [f" (`{row[key]}`)" if key in row else "" for key in ("least_key", "most_key")]
+    at = [f" (of `{row[key]}`)" if key in row else "" for key in ("least_key", "most_key")]
     mean = total / count if isinstance(total, int | float) and isinstance(count, int) else total
     return (
-        f"the numbers in `{row['name']}` go from {show_number(least)}{at[0]} to {show_number(most)}{at[1]}; "
+        f"the greatest number in `{row['name']}` is {show_number(most)}{at[1]}, "
+        f"the least {show_number(least)}{at[0]}; "
         f"their sum is {show_number(total)}, their mean {show_number(mean)}"
     )
 
