@@ -7,6 +7,8 @@ output but on the text itself, at the places that are found here.
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,8 +18,9 @@ from mtchat.errors import MtchatError
 from mtchat.session.names import parse_module
 
 DROPPED = "\x0c\ufeff\r\n \t\\"  # what LibCST may leave out
-LARGEST = 20_000  # characters of code that only LibCST can read: its parser can crash on deeper code
-DEEPEST = 200  # open brackets, which is also CPython's limit
+DEEPEST = 200  # nodes within each other: LibCST's parser ends the process on deeper code
+LONGEST_LINE = 1_000  # characters of a statement that only LibCST can read, so that its depth is not known
+MOST_BRANCHES = 100  # `elif`s in such code, each of which is within the one before
 
 
 class BrokenCodeError(MtchatError):
@@ -88,18 +91,42 @@ class CodeTree:
 
 @lru_cache(maxsize=128)
 def parse_tree(code: str) -> CodeTree:
-    """The tree of some code; BrokenCodeError if it is not Python."""
-    if parse_module(code) is None and not is_shallow(code):
+    """The tree of some code; BrokenCodeError if it is not Python, or is nested too deeply."""
+    module = parse_module(code)
+    if module is None and not looks_shallow(code):
         raise BrokenCodeError("the code is not valid Python; correct it first")
+    if module is not None and is_deep(module):
+        raise BrokenCodeError("the code is nested too deeply to be edited; take it apart first")
     try:
         return CodeTree(code, cst.parse_module(code))
     except cst.ParserSyntaxError as error:
-        raise BrokenCodeError(
-            f"the code has a syntax error in line {error.raw_line}; correct it first"
-        ) from error
+        where = f"the code has a syntax error in line {error.raw_line}; correct it first"
+        raise BrokenCodeError(where) from error
     except (UnicodeEncodeError, RecursionError) as error:
-        why = "the code is nested too deeply, or has characters that are not text"
-        raise BrokenCodeError(why) from error
+        raise BrokenCodeError("the code has characters that are not text, or is nested too deeply") from error
+
+
+def is_deep(module: ast.Module) -> bool:
+    """Whether nodes are nested more deeply than LibCST can read."""
+    layer = list[ast.AST]([module])
+    for _ in range(DEEPEST):
+        layer = [below for node in layer for below in ast.iter_child_nodes(node)]
+        if not layer:
+            return False
+    return True
+
+
+def looks_shallow(code: str) -> bool:
+    """Whether code that this Python does not read, perhaps because it is of a later one, can be tried."""
+    depth = length = 0
+    continued = False
+    for line in code.splitlines():
+        length = length + len(line) if depth > 0 or continued else len(line)
+        if length > LONGEST_LINE:
+            return False
+        depth += sum((sign in "([{") - (sign in ")]}") for sign in line)
+        continued = line.endswith("\\")
+    return len(re.findall(r"^\s*elif\b", code, re.MULTILINE)) <= MOST_BRANCHES
 
 
 def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
@@ -109,15 +136,6 @@ def walk(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         each = waiting.pop()
         yield each
         waiting += each.children
-
-
-def is_shallow(code: str) -> bool:
-    """Whether code that this Python does not read, perhaps because it is of a later one, can be tried."""
-    depth = deepest = 0
-    for sign in code:
-        depth += (sign in "([{") - (sign in ")]}")
-        deepest = max(deepest, depth)
-    return len(code) <= LARGEST and deepest <= DEEPEST
 
 
 def can_edit(code: str) -> bool:

@@ -1,5 +1,8 @@
 """Trees know the place of every node, whatever the code is written like; broken code is refused."""
 
+import subprocess
+import sys
+
 import pytest
 from libcst import Name
 
@@ -64,3 +67,30 @@ def test_edits_of_the_same_text_are_not_made_twice() -> None:
     assert apply_edits("abc", [TextEdit(1, 2, "x"), TextEdit(1, 2, "x"), TextEdit(0, 0, "y")]) == "yaxc"
     with pytest.raises(AssertionError):
         apply_edits("abc", [TextEdit(0, 2, "x"), TextEdit(1, 3, "y")])
+
+
+DEEP = """
+import itertools, threading
+from mtchat.edits.tree import BrokenCodeError, parse_tree
+made = []
+def parse():
+    shapes = [("-", "1"), ("lambda: ", "1"), ("2 ** ", "2"), ("", "a" + ".b" * 2000), ("1 if a else ", "2")]
+    for (start, end), times in itertools.product(shapes, (50, 150, 250, 400, 900, 3000)):
+        try:
+            made.append(bool(parse_tree(start * times + end).places))
+        except (BrokenCodeError, RecursionError):
+            made.append(False)
+threading.stack_size(512 * 1024)
+thread = threading.Thread(target=parse)
+thread.start()
+thread.join()
+print(sum(made), len(made))
+"""
+
+
+@pytest.mark.slow
+def test_deep_code_crashes_nothing_in_a_thread_with_the_small_stack_of_macos() -> None:
+    done = subprocess.run([sys.executable, "-c", DEEP], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    read, tried = map(int, done.stdout.split())
+    assert 4 <= read < tried == 30

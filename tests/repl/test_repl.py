@@ -142,6 +142,22 @@ def test_undo_says_what_left_and_where_one_is_and_redo_brings_it_back(
     assert "nothing to redo" in say(screen, "/redo", "nothing to redo")
 
 
+def test_a_rename_reaches_all_turns_and_one_that_is_not_safe_says_why(
+    screen: Terminal, tmp_path: Path
+) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    say(screen, "f = lambda x: x + 1", "3› ")
+    say(screen, "rename x to size", "not what you meant?")
+    assert [turn.chunk for turn in session(tmp_path).path] == ["size = 1", "f = lambda x: x + 1"]
+    say(screen, "print(eval('size'))", "4› ")
+    text = say(screen, "rename size to length", "opens the code of the turn")
+    assert "size was not renamed: the program evaluates text that may have the name in it" in " ".join(
+        text.split()
+    )
+    assert next(turn.chunk for turn in session(tmp_path).path) == "size = 1"
+
+
 def test_the_tree_marks_a_turn_that_ran_with_the_later_ones(screen: Terminal) -> None:
     screen.wait("1› ")
     say(screen, "define x", "2› ")
