@@ -1,6 +1,6 @@
 """The live session with its file, model and sandbox: the only place that makes turns and runs programs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from mtchat.generate.execute import Declined, RunProgram, execute
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Family
 from mtchat.generate.turn import TurnGenerator
-from mtchat.models.loading import Model
+from mtchat.models.loading import Model, score_with
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session import language
 from mtchat.session.language import Language
@@ -176,6 +176,13 @@ class LiveSession(SavedSession):
     def count(self, prompt: Prompt) -> int:
         """The tokens of a prompt."""
         return self.model.count(self.model.text(prompt))
+
+    def score(
+        self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()
+    ) -> tuple[float, ...] | None:
+        """The log-probability of each text after a prompt and its lead; None if the model gives none."""
+        self.await_model()
+        return score_with(self.model, prompt, texts, leads)
 
     def substitute(self, error: ModelError) -> BackgroundModel:
         """Another model if this one cannot be loaded; the error if there is none."""
@@ -401,6 +408,11 @@ class ReadyModel:
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         return self.loaded.candidates(prompt, sampling, count)
+
+    def score(
+        self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()
+    ) -> tuple[float, ...] | None:
+        return score_with(self.loaded, prompt, texts, leads)
 
     def text(self, prompt: Prompt) -> str:
         return self.loaded.text(prompt)

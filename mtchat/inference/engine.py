@@ -12,6 +12,7 @@ from mtchat.inference.decoder import Decoder
 from mtchat.inference.detokenizer import vocabulary_of
 from mtchat.inference.request import GenerationState, Request, Stopwatch
 from mtchat.inference.scheduler import CpuScheduler, Scheduler
+from mtchat.inference.scoring import Continuation, score_texts
 from mtchat.inference.speculative import Drafter
 from mtchat.inference.tokens.chat_template import ChatFormat
 from mtchat.inference.tokens.tokenizer import TextPart, Tokenizer
@@ -144,6 +145,23 @@ class Engine:
         if self.scheduler:
             return self.exclusively(self.run_scheduler(self.scheduler, ids, samplings, max_tokens))
         return self.exclusively(self.generate_batch(ids, samplings, max_tokens))
+
+    def score(self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()) -> tuple[float, ...]:
+        """The log-probability of each text after a prompt, in nats, summed over its tokens.
+
+        `leads` has a text for each that comes between and is not scored. Each is split into tokens by itself,
+        and special tokens in them are plain words. The prompt and the leads stay in the KV cache.
+        """
+        ids = self.encode(prompt)
+        pairs = zip(leads or [""] * len(texts), texts, strict=True)
+        found = [Continuation([*ids, *self.plain_ids(lead)], self.plain_ids(text)) for lead, text in pairs]
+        for text in found:
+            self.check_prompt([*text.context, *text.ids] if text.context else [])
+        return tuple(self.exclusively(score_texts(self.decoder, found)))
+
+    def plain_ids(self, text: str) -> list[int]:
+        """The ids of a text in which special tokens are plain words."""
+        return self.tokens.encode_parts([TextPart(text)]) if text else []
 
     def exclusively(self, pieces: Iterator[T]) -> Iterator[T]:
         """The pieces of a completion, begun when no other thread is at one: the KV cache is for one thread.

@@ -6,8 +6,8 @@ goes on; MTCHAT_DEBUG in the environment shows the traceback as well.
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
 
 from mtchat.errors import ModelError, MtchatError, reason
 from mtchat.session.prompt import ModelCard, Piece, Prompt
@@ -44,6 +44,19 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Frees its memory; it cannot be asked any more."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A model that tells how likely it finds given texts; not every model can."""
+
+    def score(
+        self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()
+    ) -> tuple[float, ...] | None:
+        """The log-probability of each text after a prompt, in nats; None if the model gives none.
+
+        `leads` has a text for each that comes between and is not scored.
+        """
 
 
 class Stopped(BaseException):
@@ -179,6 +192,12 @@ class LoadingModel:
         with self.explain_errors():
             return self.explain_stream_errors(self.loaded().candidates(prompt, sampling, count), tuple)
 
+    def score(
+        self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()
+    ) -> tuple[float, ...] | None:
+        with self.explain_errors():
+            return score_with(self.loaded(), prompt, texts, leads)
+
     def text(self, prompt: Prompt) -> str:
         with self.explain_errors():
             return self.loaded().text(prompt)
@@ -220,6 +239,13 @@ class LoadingModel:
                 f"{self.name} failed during generation: {reason(error)}; try another model, "
                 "or another precision (--precision)"
             ) from error
+
+
+def score_with(
+    model: object, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()
+) -> tuple[float, ...] | None:
+    """The scores of texts by a model that may be a `Scorer`; None if it is none."""
+    return model.score(prompt, texts, leads) if isinstance(model, Scorer) else None
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

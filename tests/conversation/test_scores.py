@@ -1,0 +1,46 @@
+"""Scores of texts reach a conversation from models that have them; other models give none."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from mtchat.conversation.conversation import Conversation
+from mtchat.errors import ModelError
+from mtchat.models.loading import LoadingModel, Model
+from mtchat.session.prompt import Prompt
+from mtchat.testing import FakeModel
+from tests.support.fake_repl import FakeSandbox
+
+PROMPT = Prompt("# a program\n")
+
+
+class CountingModel(FakeModel):
+    """A model to which the shorter text is the likelier."""
+
+    def score(self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()) -> tuple[float, ...]:
+        if prompt != PROMPT:
+            raise ValueError("unknown prompt")
+        return tuple(-float(len(text)) for text in texts)
+
+
+def ready(model: Model) -> Conversation:
+    return Conversation(model, FakeSandbox())
+
+
+def loading(model: Model) -> Conversation:
+    return Conversation(LoadingModel("counting", lambda report: model), FakeSandbox())
+
+
+@pytest.mark.parametrize("start", [ready, loading])
+def test_a_conversation_passes_on_the_scores_of_its_model(start: Callable[[Model], Conversation]) -> None:
+    assert start(CountingModel({})).score(PROMPT, ["a", "bcd"], ["", "x"]) == (-1.0, -3.0)
+
+
+@pytest.mark.parametrize("start", [ready, loading])
+def test_a_model_without_scores_gives_none(start: Callable[[Model], Conversation]) -> None:
+    assert start(FakeModel({})).score(PROMPT, ["a", "bcd"]) is None
+
+
+def test_a_failure_while_scoring_says_what_to_do() -> None:
+    with pytest.raises(ModelError, match="unknown prompt; try another model"):
+        loading(CountingModel({})).score(Prompt("else"), ["a"])
