@@ -1,6 +1,6 @@
 """Measures checks in words: how many become the right expression, how many a wrong one, how many are refused.
 
-    python -m evals.checks_in_words [--model starter-small] [--half develop|held|all] [--out FILE.json]
+    python -m evals.checks_in_words [--model starter-small] [--half develop|held|later|all] [--out FILE.json]
 
 Each case of `tests/cases/checks/in_words.json` is a program, what is said of it, and states in which that is
 true or false. An expression is right if it is true in the former and not in the latter. The half that is held
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from evals import CASES
 from mtchat.errors import MtchatError
+from mtchat.features.checks.drawing import CheckWriter
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.features.checks.parse import ParsedCheck, parse_check
 from mtchat.features.checks.propose import propose_check
@@ -32,7 +33,7 @@ from mtchat.session.turn import Turn
 
 DATA = CASES / "checks" / "in_words.json"
 LIMITS = Limits(seconds=20.0)
-HALVES = ("develop", "held", "all")
+HALVES = ("develop", "held", "later", "all")
 RIGHT, WRONG, REFUSED = "right", "wrong", "refused"
 
 
@@ -115,9 +116,8 @@ def judge(case: Case, model: Model, sandbox: Sandbox) -> Verdict:
                 parsed.text,
                 session.program,
                 variables,
-                model.candidates,
+                CheckWriter(model.candidates, model.card.chat),
                 lambda part: look(sandbox, part),
-                model.card.chat,
             )
             code, reason = found.code, found.reason
     except MtchatError as error:

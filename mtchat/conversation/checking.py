@@ -7,6 +7,7 @@ from functools import partial
 
 from mtchat.conversation.live import LiveSession
 from mtchat.errors import ModelError, SandboxError, UsageError
+from mtchat.features.checks.drawing import MOST_TOKENS, CheckWriter
 from mtchat.features.checks.evaluate import evaluate_checks
 from mtchat.features.checks.parse import ParsedCheck, WordedCheck, parse_check, program_until
 from mtchat.features.checks.propose import propose_check
@@ -35,15 +36,19 @@ def word_check(live: LiveSession, worded: WordedCheck) -> ParsedCheck:
     if why := untestable_reason(live):
         raise UsageError(f"{TRIED}, but {why}; {HOW}")
     live.await_model()
-    program, chat = program_until(live.session, worded.turn), live.model.card().chat
+    program, card = program_until(live.session, worded.turn), live.model.card()
+
+    def fits(prompt: Prompt) -> bool:
+        return live.count(prompt) + MOST_TOKENS <= card.context
+
     try:
         state = live.dry_run(program)
         if not state.ok:
             raise UsageError(
                 f"a check in words is tried on the program's values, but {stop_of(state)}; {HOW}"
             )
-        draw = partial(draw_checks, live)
-        found = propose_check(worded.text, program, state.variables, draw, live.probe, chat)
+        writer = CheckWriter(partial(draw_checks, live), card.chat, fits)
+        found = propose_check(worded.text, program, state.variables, writer, live.probe)
     except (SandboxError, ModelError) as error:
         raise UsageError(f"no check was found for these words: {error}; {HOW}") from error
     if not found.code:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from evals.checks_in_words import Case, is_right, load_cases
-from mtchat.features.checks import propose
+from mtchat.features.checks.drawing import CheckWriter, check_prompt
 from mtchat.features.checks.expression import Mentions, find_mentions, missing_mention
-from mtchat.features.checks.propose import objection, propose_check, refusal
+from mtchat.features.checks.propose import NEUTRAL, Proposal, objection, propose_check, refusal
 from mtchat.features.checks.trial import try_expressions
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
@@ -57,12 +57,19 @@ class Proposer:
         warm = self.replies[1:] or self.replies
         for number in range(count):
             text = warm[number % len(warm)] if sampling.temperature else self.replies[0]
+            text = "x == 1" if prompt.messages[-1].content.endswith(NEUTRAL) else text
             yield number, Piece(f" {text}\n```", Usage(1, 0, 3, finish="stop", logprob=-1.0))
 
 
-def proposed(ground: Sandbox, text: str, *replies: str, source: str = PROGRAM) -> propose.Proposal:
+def unused(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+    raise AssertionError("no model is asked for a prompt")
+
+
+def proposed(ground: Sandbox, text: str, *replies: str, source: str = PROGRAM) -> Proposal:
     program = Program((Chunk(1, source),))
-    return propose_check(text, program, (), Proposer(replies).draw, lambda part: looking(ground, part))
+    return propose_check(
+        text, program, (), CheckWriter(Proposer(replies).draw), lambda part: looking(ground, part)
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,6 +91,26 @@ def test_the_numbers_names_and_quotes_of_a_text_are_its_mentions(
     assert find_mentions(text, PROGRAM) == Mentions(numbers, names, quoted)
 
 
+def test_words_that_are_texts_of_the_program_are_mentions_too():
+    assert find_mentions("Ann is in names", PROGRAM) == Mentions((), ("names",), (), ("Ann",))
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    ("replies", "code", "why"),
+    [
+        (["names", "'Ann' in names", "names", "names", "names"], "'Ann' in names", ""),
+        (["names", "len(names) == 1", "names"], "", "names is refused: it does not contain 'Ann'"),
+        (["len(names) == 1"], "len(names) == 1", ""),
+    ],
+)
+def test_an_expression_without_a_text_of_the_program_is_taken_only_if_the_model_is_sure(
+    ground: Sandbox, replies: list[str], code: str, why: str
+):
+    found = proposed(ground, "Ann is in names", *replies)
+    assert (found.code, found.reason) == (code, why)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "lacking"),
     [
@@ -92,10 +119,14 @@ def test_the_numbers_names_and_quotes_of_a_text_are_its_mentions(
         ("total is 42", "len(prices) == 42", "total"),
         ("total liegt unter 0,5", "total < 0.5", ""),
         ("total is below 1,000", "total < 1000", ""),
+        ("total is below 1.000.000", "total < 1000000", ""),
+        ("total is below 0.5", "total < 5", "0.5"),
         ("total grew by 5 %", "total == prices[0] * 0.05", ""),
         ("the shape of prices is (3,4)", "prices.shape == (3, 4)", ""),
         ("names has 0 errors", "not names", ""),
         ("total is at least -3", "total >= -3", ""),
+        ("the last of prices is 1", "prices[-1] is not None", "1"),
+        ("the last of prices is 1", "prices[-1] == 1", ""),
         ("'Ann' is in names", "total in names", "'Ann'"),
         ("'Ann' is in names", "names['Ann']", ""),
     ],
@@ -187,10 +218,26 @@ def test_the_expression_most_others_agree_with_is_taken(ground: Sandbox):
 
 
 @needs_sandbox
+def test_words_that_name_nothing_need_a_clear_majority(ground: Sandbox):
+    split = ("total > 0", "prices[0] == 1", "x == 1", "y == 2", "f(1) == 1", "names")
+    assert "refused" in proposed(ground, "the stars are well aligned", *split).reason
+    assert proposed(ground, "the sum is right", "total == sum(prices)").code == "total == sum(prices)"
+    assert "refused" in proposed(ground, "the stars are well aligned", "total == 40").reason
+
+
+@needs_sandbox
+def test_what_the_model_makes_of_words_that_say_nothing_is_no_check(ground: Sandbox):
+    assert "name nothing of the program" in proposed(ground, "the stars are well aligned", "x == 1").reason
+    assert proposed(ground, "x is 1", "x == 1").code == "x == 1"
+
+
+@needs_sandbox
 def test_a_second_round_names_what_the_expression_must_contain(ground: Sandbox):
     program = Program((Chunk(1, PROGRAM),))
     model = Proposer(["total > 3"])
-    found = propose_check("total is 42", program, (), model.draw, lambda part: looking(ground, part))
+    found = propose_check(
+        "total is 42", program, (), CheckWriter(model.draw), lambda part: looking(ground, part)
+    )
     assert found.reason == "total > 3 is refused: it does not contain 42"
     first, second = model.asked[1][0].messages[-1].content, model.asked[3][0].messages[-1].content
     assert first.endswith("total is 42")
@@ -200,18 +247,33 @@ def test_a_second_round_names_what_the_expression_must_contain(ground: Sandbox):
 
 def test_the_prompt_begins_the_same_for_every_program_and_shows_short_values():
     variables = (Variable("total", "int", "", "40"), Variable("long", "str", "900", "x" * 900))
-    one = propose.check_prompt("total is 42", PROGRAM, variables, chat=True)
-    other = propose.check_prompt("x is 1", "x = 1", (), chat=True)
+    one = check_prompt("total is 42", PROGRAM, variables, chat=True)
+    other = check_prompt("x is 1", "x = 1", (), chat=True)
     assert one.messages[:-1] == other.messages[:-1]
     assert "total: int = 40" in one.messages[-1].content
     assert "x" * 100 not in one.messages[-1].content
     assert one.opening.endswith("assert")
-    long = propose.check_prompt("x is 1", "x = 1\n" * 9999, (), chat=True)
+    long = check_prompt("x is 1", "x = 1\n" * 9999, (), chat=True)
     assert len(long.messages[-1].content) < 4000
 
 
+def test_a_prompt_that_does_not_fit_shows_less_of_the_values_and_then_of_the_program():
+    variables = tuple(Variable(f"v{number}", "int", "", "1") for number in range(20))
+    sizes = [
+        len(
+            CheckWriter(unused, fits=fits)
+            .prompt("v19 is 1", "v19 = 1\n" * 999, variables)
+            .messages[-1]
+            .content
+        )
+        for fits in (lambda p: True, lambda p: "v9:" not in p.messages[-1].content, lambda p: False)
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[1] > 3000 > 1000 > sizes[2]
+
+
 def test_a_model_without_a_chat_template_goes_on_from_a_comment():
-    prompt = propose.check_prompt("total\nis 42", PROGRAM, (), chat=False)
+    prompt = check_prompt("total\nis 42", PROGRAM, (), chat=False)
     assert prompt.text.endswith("    pass\n# total is 42\nassert")
 
 

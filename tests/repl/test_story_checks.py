@@ -1,4 +1,4 @@
-"""Checks with a real model, in a real terminal: kept in words, and broken by an edit."""
+"""Checks with a real model, in a real terminal: said in words, and broken by an edit."""
 
 from pathlib import Path
 
@@ -18,11 +18,19 @@ def test_an_edit_that_breaks_a_check_of_a_later_turn_is_told_in_words(tmp_path: 
         screen.send("Store the sum of the numbers in total" + ENTER)
         screen.wait("\n3› ", 120)
         screen.send("after this total must be 42" + ENTER)
-        screen.wait("✓ after turn 2, total must be 42")
+        screen.wait("check: total == 42  (holds)", 120)
+        screen.send("/check numbers muss drei Werte haben" + ENTER)
+        screen.wait("check: len(numbers) == 3  (holds)", 120)
+        screen.send("/check total darf nicht 42 sein" + ENTER)
+        screen.wait("(fails", 120)
         screen.send("/edit 1 Make a list numbers with 10, 12 and 18" + ENTER)
         screen.wait("✗ after turn 2, total must be 42, but total is 40", 120)
+        screen.wait("✓ 2 checks passed")
         screen.send(CTRL_D)
         assert screen.ended(30) == 0
     session = load(tmp_path / "sessions" / "story.jsonl")
-    assert [(each.turn, each.code) for each in session.checks] == [(2, "total == 42")]
+    assert [(each.turn, each.code) for each in session.checks][:2] == [
+        (2, "total == 42"),
+        (2, "len(numbers) == 3"),
+    ]
     assert len(session.path) == 2

@@ -30,11 +30,15 @@ SMALL = 2  # numbers up to this one stand in many expressions of which the text 
 
 @dataclass(frozen=True)
 class Mentions:
-    """What a text mentions: numbers, names that the program binds itself, and what stands in quotes."""
+    """What a text mentions: numbers, names that the program binds itself, and what stands in quotes.
+
+    `values` are words that are texts in the program; some may be there by chance, such as "the".
+    """
 
     numbers: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     quoted: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
 
 
 def free_names(value: ast.expr) -> frozenset[str]:
@@ -73,7 +77,9 @@ def find_mentions(text: str, program: str) -> Mentions:
     words = dict.fromkeys([*WORD.findall(text), *WORD.findall(IDEOGRAPH.sub(" ", text))])
     names = tuple(word for word in words if word in known and (len(word) > 1 or is_meant(word, text)))
     quoted = tuple(next(filter(None, each.groups())) for each in QUOTED.finditer(text))
-    return Mentions(numbers, names, quoted)
+    texts = string_constants(program) - known - set(quoted)
+    values = tuple(word for word in words if word in texts and len(word) > 1)
+    return Mentions(numbers, names, quoted, values)
 
 
 def is_meant(letter: str, text: str) -> bool:
@@ -170,8 +176,11 @@ def missing_mention(value: ast.expr, mentions: Mentions) -> str:
 
 def readings(written: str) -> frozenset[float]:
     """What a number can mean: 0,5 is a half in German, 1,000 and 1.000 a thousand somewhere, 5 % is 0.05."""
-    found = set()
-    for text in (written, written.replace(",", ""), written.replace(".", "").replace(",", ".")):
+    grouped = re.fullmatch(r"\d{1,3}(?:([.,])\d{3})+", written)
+    texts = [written, written.replace(",", ".") if written.count(",") == 1 else ""]
+    texts += [written.replace(grouped[1], "")] if grouped else []
+    found: set[float] = set()
+    for text in texts:
         try:
             found |= {float(text), float(text) / 100}
         except ValueError:
@@ -185,6 +194,13 @@ def parts_of(written: str) -> frozenset[float]:
         return frozenset(map(float, written.split(",")))
     except ValueError:
         return frozenset({float("nan")})
+
+
+def missing_value(code: str, mentions: Mentions) -> str:
+    """The first text of the program that the words mention and an expression lacks; "" if it has all."""
+    value = parse_expression(code)
+    words = set(words_of(value)) if value else set()
+    return next((repr(each) for each in mentions.values if each not in words), "")
 
 
 def counts_nothing(value: ast.expr) -> bool:
@@ -210,8 +226,14 @@ def strings_of(value: ast.expr) -> Iterator[str]:
 
 
 def numbers_of(value: ast.expr) -> Iterator[float]:
-    """The numbers of an expression, also those in its strings, without their signs."""
+    """The numbers of an expression, also those in its strings, without their signs.
+
+    An index that counts from the end is left out: -1 says "the last" and not 1.
+    """
+    ends = {id(part) for node in ast.walk(value) for part in end_indexes(node)}
     for node in ast.walk(value):
+        if id(node) in ends:
+            continue
         match node:
             case ast.Constant(bool()):
                 continue
@@ -222,6 +244,12 @@ def numbers_of(value: ast.expr) -> Iterator[float]:
                     continue
             case ast.Constant(str(said)):
                 yield from (each for written in NUMBER.findall(said) for each in readings(written))
+
+
+def end_indexes(node: ast.AST) -> Iterator[ast.AST]:
+    match node:
+        case ast.Subscript(_, ast.UnaryOp(ast.USub(), ast.Constant() as index)):
+            yield index
 
 
 def invented(value: ast.expr, text: str, program: str) -> str:
@@ -235,9 +263,10 @@ def invented(value: ast.expr, text: str, program: str) -> str:
 
 
 def extra_numbers(value: ast.expr, text: str) -> int:
-    """How many numbers of an expression the text does not have, small ones aside."""
+    """How many numbers of an expression the text does not have, small whole ones aside."""
     said = {each for written in NUMBER.findall(text) for each in readings(written)}
-    return sum(1 for number in numbers_of(value) if number > SMALL and number not in said)
+    small = {float(each) for each in range(SMALL + 1)}
+    return sum(1 for number in numbers_of(value) if number not in said | small)
 
 
 def string_constants(program: str) -> frozenset[str]:
