@@ -160,6 +160,23 @@ def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
     assert chunks(made.move(session.head)) == chunks(session)
 
 
+def test_kept_checks_follow_a_rename() -> None:
+    session = talk(("set it", "total = 1"), ("add", "def f(total): return total"))
+    first, second = session.path
+    session = session.with_options(
+        first.id, TurnOptions(("total == 1", "total is 'total'", "not ("))
+    ).with_options(second.id, TurnOptions(("f(total=total) == 1",)))
+    made = take_or_correct(scripted_generator(), session, "rename total to balance", GREEDY)
+    assert [made.options_of(turn.id).checks for turn in made.path] == [
+        ("balance == 1", "balance is 'total'", "not ("),
+        ("f(total=balance) == 1",),
+    ]
+    assert [session.options_of(turn.id).checks[0] for turn in session.path] == [
+        "total == 1",
+        "f(total=total) == 1",
+    ]
+
+
 def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_code() -> None:
     better = "def count(text):\n    return text.lower().count('a')"
     events: list[Event] = []

@@ -1,9 +1,11 @@
 """Applies an instruction: as the next step, or as a correction that changes an earlier turn."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from mtchat.features.correction.detect import DetectedCorrection, detect_correction
-from mtchat.features.correction.rename import Rename, rename_everywhere
+from mtchat.features.correction.rename import Rename, rename_everywhere, rename_in_checks
 from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
@@ -89,9 +91,11 @@ def apply_rename(
     old, later = path[first], path[first + 1 :]
     rest = [replace(turn, chunk=code) for turn, code in zip(later, codes[first + 1 :], strict=True)]
     generator.on_event(CorrectionStarted(first + 1, old.instruction, by_rule=True))
-    return replace_turn(
-        generator, session, first, edited_turn(old, correction.wish, codes[first]), tuple(rest)
+    checks = rename_in_checks(
+        rename, path, (check for turn in path for check in session.options_of(turn.id).checks)
     )
+    turn = edited_turn(old, correction.wish, codes[first])
+    return replace_turn(generator, session, first, turn, tuple(rest), checks)
 
 
 def edited_turn(old: Turn, wish: str, code: str) -> Turn:
@@ -108,16 +112,32 @@ def edited_turn(old: Turn, wish: str, code: str) -> Turn:
 
 
 def replace_turn(
-    generator: TurnGenerator, session: Session, place: int, turn: Turn, rest: tuple[Turn, ...]
+    generator: TurnGenerator,
+    session: Session,
+    place: int,
+    turn: Turn,
+    rest: tuple[Turn, ...],
+    checks: Mapping[str, str] = MappingProxyType({}),
 ) -> Session:
-    """The session with another turn at a place of its path (from 0), then the rest; reported and run."""
+    """The session with another turn at a place of its path (from 0), then the rest; reported and run.
+
+    `checks` says what takes the place of checks that the user keeps.
+    """
     path = session.path
     made = session.undo(len(path) - place).add(turn).inherit_options(path[place].id)
+    made = with_checks(made, checks)
     for old, new in zip(path[place + 1 :], rest, strict=False):
-        made = carry_over(made, (new,)).inherit_options(old.id)
+        made = with_checks(carry_over(made, (new,)).inherit_options(old.id), checks)
     generator.on_event(TurnWritten(made, turn))
     generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
     return generator.execute(made)
+
+
+def with_checks(session: Session, checks: Mapping[str, str]) -> Session:
+    """The session with other checks of its last turn, by those that it has."""
+    options = session.options_of(session.head)
+    wanted = tuple(checks.get(each, each) for each in options.checks)
+    return session.with_options(session.head, replace(options, checks=wanted)) if options.checks else session
 
 
 def merge_redefinition(generator: TurnGenerator, before: Session, made: Session) -> Session:

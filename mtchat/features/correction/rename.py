@@ -1,10 +1,12 @@
 """Renames a name of the program in all turns, without a model."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtchat.edits.rename import binds_name, rename_name
+from mtchat.edits.tree import can_edit
+from mtchat.errors import MtchatError
 from mtchat.session.turn import Turn
 
 KIND = re.compile(
@@ -37,3 +39,13 @@ def can_rename(rename: Rename, path: Sequence[Turn]) -> bool:
 def rename_everywhere(rename: Rename, path: Sequence[Turn]) -> tuple[str, ...]:
     """The chunks of a path with the name changed; MtchatError with the reason if that could break them."""
     return rename_name([turn.chunk for turn in path], rename.old, rename.new, rename.kind)
+
+
+def rename_in_checks(rename: Rename, path: Sequence[Turn], checks: Iterable[str]) -> Mapping[str, str]:
+    """By each check of a path that can be read: what it is called with the name changed."""
+    known = [each for each in dict.fromkeys(checks) if can_edit(each)]
+    try:
+        made = rename_name([*(turn.chunk for turn in path), *known], rename.old, rename.new, rename.kind)
+    except MtchatError:
+        return {}
+    return dict(zip(known, made[len(path) :], strict=True))
