@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mtchat.generate.complete import CompleteStream
+from mtchat.session.language import PYTHON, Language
 from mtchat.session.names import parse_module
 from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
@@ -169,12 +170,12 @@ def hint_prompt(goal: str, program: str, hints: Sequence[str]) -> Prompt:
     return Prompt(messages=tuple(messages))
 
 
-def fence_program(program: str) -> str:
+def fence_program(program: str, language: Language = PYTHON) -> str:
     """A program as the model sees it; only the end of a very long one."""
     code = program.strip("\n")
     if len(code) > LONGEST_PROGRAM:
-        code = "# …\n" + code[-LONGEST_PROGRAM:].partition("\n")[2]
-    return f"```python\n{code}\n```"
+        code = f"{language.sign} …\n" + code[-LONGEST_PROGRAM:].partition("\n")[2]
+    return f"```{language.name}\n{code}\n```"
 
 
 def as_sentence(words: str) -> str:

@@ -4,8 +4,9 @@ It is read by `inspect` in a sandbox of its own, which imports the libraries and
 """
 
 import ast
+import builtins
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import metadata
 
@@ -44,31 +45,52 @@ def imports_of(program: ProgramWords) -> dict[str, tuple[str, ...]]:
     return {name: parts for name, parts in found.items() if is_installed(parts[0].partition(".")[0])}
 
 
-def modules_of(imports: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """The modules to import; what is imported from one may itself be a module."""
-    several = ((parts[0], ".".join(parts)) for parts in imports.values())
+def modules_of(
+    wanted: Sequence[tuple[str, ...]], imports: Mapping[str, tuple[str, ...]], kinds: Mapping[str, str]
+) -> list[str]:
+    """The modules to import: those that are wanted, and all others only to find the type of a variable.
+
+    What is imported from a module may itself be one.
+    """
+    needed = [parts for parts in imports.values() if any(each[: len(parts)] == parts for each in wanted)]
+    if any(not hasattr(builtins, kind) for kind in kinds.values()):
+        needed += imports.values()
+    several = ((parts[0], ".".join(parts)) for parts in needed)
     return list(dict.fromkeys(name for names in several for name in names))
 
 
-def documentation_facts(
-    program: ProgramWords, mention: Mention, values: Mapping[str, Variable], consult: Look
-) -> Iterator[Fact]:
-    """What the documentation says about something that a question mentions."""
+def read_documentation(
+    program: ProgramWords, mentions: Sequence[Mention], values: Mapping[str, Variable], consult: Look
+) -> Mapping[Mention, tuple[Fact, ...]]:
+    """What the documentation says about each thing that a question mentions, read in one run."""
     imports = imports_of(program)
+    named = {each: parts for each in mentions if (parts := parts_of(each, imports))}
+    if not named:
+        return {}
+    kinds = {parts[0]: values[parts[0]].kind for parts in named.values() if parts[0] in values}
+    code = call_code(
+        document_names,
+        wanted=[list(parts) for parts in named.values()],
+        modules=modules_of(list(named.values()), imports, kinds),
+        kinds=kinds,
+    )
+    rows = printed_rows(consult(Program((Chunk(1, code),))).stdout.splitlines())
+    by_place = {row.get("place"): row for row in rows}
+    return {
+        each: tuple(describe_documentation(by_place[place]))
+        for place, each in enumerate(named)
+        if place in by_place
+    }
+
+
+def parts_of(mention: Mention, imports: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The parts of what a mention is called from its module on; none if it is not of a library."""
     match mention.kind:
         case MentionKind.NAME:
-            parts = imports.get(mention.name, ())
+            return imports.get(mention.name, ())
         case MentionKind.CALL:
-            parts = full_parts(mention.name, imports)
-        case _:
-            parts = ()
-    if not parts:
-        return
-    kinds = {parts[0]: values[parts[0]].kind} if parts[0] in values else {}
-    code = call_code(document_names, wanted=[list(parts)], modules=modules_of(imports), kinds=kinds)
-    outcome = consult(Program((Chunk(1, code),)))
-    for row in printed_rows(outcome.stdout.splitlines()):
-        yield from describe_documentation(row)
+            return full_parts(mention.name, imports)
+    return ()
 
 
 def full_parts(called: str, imports: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ class FactSource(StrEnum):
 
     CODE = "code"
     VALUE = "value"  # a variable as the last run left it
-    OUTPUT = "output"  # what a turn printed, or a file that it wrote
+    RUN = "run"  # what the last run did: what it printed and wrote, how often a loop ran
     ERROR = "error"  # why the last run failed
     DOCUMENTATION = "documentation"  # of an installed library
     COMMAND = "command"  # a slash command

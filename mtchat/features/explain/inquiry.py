@@ -12,7 +12,7 @@ from functools import cached_property
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.explain.answers import fence_program, stream_answer
 from mtchat.features.explain.code_facts import facts_from_code
-from mtchat.features.explain.documentation import Look, documentation_facts
+from mtchat.features.explain.documentation import Look, read_documentation
 from mtchat.features.explain.effects import effect_facts
 from mtchat.features.explain.fact import Fact, FactSource
 from mtchat.features.explain.loops import growth_facts
@@ -56,7 +56,7 @@ MOST_WORDS = 40
 MOST_ENTRIES = 4
 SHORTEST_ENTRY = 4  # letters of a word that is looked for among the values
 SYSTEM = (
-    "You answer questions about a Python program. You rely on the program and on the facts, which are "
+    "You answer questions about a {title} program. You rely on the program and on the facts, which are "
     "certain. You answer in the language of the question, in one to three short sentences, without code."
 )
 
@@ -143,6 +143,13 @@ class Inquiry:
         outcome = self.state
         return printed_rows(outcome.outputs[-1].splitlines()) if self.probed else []
 
+    @cached_property
+    def documentation(self) -> Mapping[Mention, tuple[Fact, ...]]:
+        """What the documentation says about what is mentioned."""
+        if self.consult is None:
+            return {}
+        return read_documentation(self.program, self.mentions, self.values, self.consult)
+
     @property
     def probed(self) -> bool:
         return self.state.ok and len(self.state.outputs) > len(self.session.program.chunks)
@@ -168,7 +175,7 @@ def find_evidence(inquiry: Inquiry) -> Evidence:
     shown = asked[:MOST_SHOWN]
     if not inquiry.is_sure:
         failed = [fact for fact in asked if fact.source is FactSource.ERROR]
-        telling = failed or [fact for fact in around if is_telling(fact)][:MOST_UNASKED]
+        telling = failed or [fact for fact in around if fact.source is not FactSource.VALUE][:MOST_UNASKED]
         shown = [*telling, *[fact for fact in asked if fact not in telling][:MOST_GUESSED]]
     more = [fact for fact in (*asked, *around) if fact not in shown]
     return Evidence(tuple(shown), tuple(more[: MOST_TOLD - len(shown)]))
@@ -192,12 +199,10 @@ def mentioned_facts(inquiry: Inquiry) -> Iterator[Fact]:
         yield from about
         if outcome is not None and mention.kind in (MentionKind.TURN, MentionKind.LITERAL):
             turns = list(dict.fromkeys(fact.turn for fact in about))
-            printed = output_facts(program, outcome, turns)
-            yield from (each for each in printed if mention.kind is MentionKind.TURN or is_telling(each))
+            yield from output_facts(program, outcome, turns, silent=mention.kind is MentionKind.TURN)
         if outcome is not None:
             yield from loop_facts(program, outcome, values, mention)
-        if inquiry.consult is not None:
-            yield from documentation_facts(program, mention, values, inquiry.consult)
+        yield from inquiry.documentation.get(mention, ())
     yield from why
 
 
@@ -205,10 +210,10 @@ def surrounding_facts(inquiry: Inquiry) -> Iterator[Fact]:
     """Facts about the program as a whole: output, loops, files, values."""
     program, outcome = inquiry.program, inquiry.outcome
     if outcome is not None:
-        yield from output_facts(program, outcome, range(len(inquiry.session.path), 0, -1))
+        yield from output_facts(program, outcome, range(len(inquiry.session.path), 0, -1), silent=False)
         yield from loop_facts(program, outcome, inquiry.values)
         for file in outcome.files:
-            yield Fact(f"the program wrote the file {file.path} ({file.size} bytes)", FactSource.OUTPUT)
+            yield Fact(f"the program wrote the file {file.path} ({file.size} bytes)", FactSource.RUN)
     for _, node in program.nodes:
         if isinstance(node, FUNCTIONS):
             for text in (*growth_facts(node.name, node), *effect_facts(node.name, node)):
@@ -220,26 +225,22 @@ def surrounding_facts(inquiry: Inquiry) -> Iterator[Fact]:
     )
 
 
-def is_telling(fact: Fact) -> bool:
-    """Whether a fact is worth showing unasked: output, files and loops are, single values are not."""
-    plain = fact.source is FactSource.VALUE and "loop" not in fact.text
-    return not plain and not fact.text.endswith("printed nothing")
-
-
 def question_prompt(inquiry: Inquiry, evidence: Evidence, known: Sequence[Fact] = ()) -> Prompt:
     """What the model is asked: the program, the facts, and the question in its own words."""
-    turns = [
-        f"# turn {number}: {' '.join(turn.instruction_as_typed.split())}\n{turn.chunk.strip()}"
-        for number, turn in enumerate(inquiry.session.path, start=1)
-    ]
-    parts = [f"The program:\n\n{fence_program(chr(10).join(turns))}"] if turns else []
+    session, language = inquiry.session, inquiry.session.language
+    chunks = [session.preamble.strip()] if session.preamble.strip() else []
+    for number, turn in enumerate(session.path, start=1):
+        asked = " ".join(turn.instruction_as_typed.split())
+        chunks.append(f"{language.sign} turn {number}: {asked}\n{turn.chunk.strip()}")
+    parts = [f"The program:\n\n{fence_program(chr(10).join(chunks), language)}"] if chunks else []
     facts = [fact.text for fact in (*known, *evidence.more[::-1], *evidence.shown)]
     if facts:
         parts.append("Certain facts:\n" + "\n".join(f"- {text}" for text in facts))
     text = inquiry.text
-    asked = text if len(text) <= LONGEST_QUESTION else f"{text[:LONGEST_QUESTION]}…"
-    parts.append(f"The question, to be answered in its own language: {asked}")
-    return Prompt(messages=(Message("system", SYSTEM), Message("user", "\n\n".join(parts))))
+    text = text if len(text) <= LONGEST_QUESTION else f"{text[:LONGEST_QUESTION]}…"
+    parts.append(f"The question, to be answered in its own language: {text}")
+    system = SYSTEM.format(title=language.title)
+    return Prompt(messages=(Message("system", system), Message("user", "\n\n".join(parts))))
 
 
 def stream_words(complete: CompleteStream, prompt: Prompt) -> Iterator[str]:

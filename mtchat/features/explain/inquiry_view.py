@@ -89,4 +89,4 @@ def file_facts(console: Console, words: list[str]) -> Iterator[Fact]:
         )
     ]
     for path in named[:MOST_FILES]:
-        yield Fact(f"{path} {paths[path]}", FactSource.OUTPUT)
+        yield Fact(f"{path} {paths[path]}", FactSource.RUN)

@@ -134,17 +134,19 @@ def find_mentions(program: ProgramWords, text: str) -> tuple[Mention, ...]:
 
 
 def all_mentions(program: ProgramWords, text: str, words: Sequence[str]) -> Iterator[Mention]:
+    spelt = {*program.names, *program.members, *program.calls}
+    other = [word.lower() for word in words if word not in spelt]
     calls = [
-        Mention(MentionKind.CALL, called, certainty_of_call(name, called, text, words))
+        Mention(MentionKind.CALL, called, certainty_of_call(name, called, text, strength(name, words, other)))
         for name, called in program.calls.items()
     ]
     yield from calls
     roots = {each.name.partition(".")[0] for each in calls if each.name in text}
     for name in program.names:
         if name not in roots or f"{name}." not in text:
-            yield Mention(MentionKind.NAME, name, strength(name, words))
+            yield Mention(MentionKind.NAME, name, strength(name, words, other))
     for name in program.members:
-        yield Mention(MentionKind.MEMBER, name, strength(name, words))
+        yield Mention(MentionKind.MEMBER, name, strength(name, words, other))
     for literal in program.literals:
         if mentions_phrase(literal, words):
             yield Mention(MentionKind.LITERAL, literal, 0.9 if len(literal) > 1 else POSSIBLE)
@@ -155,16 +157,15 @@ def all_mentions(program: ProgramWords, text: str, words: Sequence[str]) -> Iter
         yield Mention(MentionKind.TURN, str(number), 0.8)
 
 
-def certainty_of_call(name: str, called: str, text: str, words: Sequence[str]) -> float:
+def certainty_of_call(name: str, called: str, text: str, found: float) -> float:
     """The strength of the mention of a call; a builtin such as `sum` may be a mere word of the text."""
     if ("." in called and called in text) or f"{name}(" in text or f"`{name}`" in text:
         return 1.0
-    found = strength(name, words)
     return min(found, 0.7) if hasattr(builtins, called) else found
 
 
-def strength(name: str, words: Sequence[str]) -> float:
-    """How surely some words mention a name."""
+def strength(name: str, words: Sequence[str], other: Sequence[str]) -> float:
+    """How surely some words mention a name; `other` are those that are no name as they stand, lowered."""
     if len(name) == 1:
         return (POSSIBLE if name.lower() in VOWELS else 0.8) if name in words else 0.0
     if name in words:
@@ -174,15 +175,14 @@ def strength(name: str, words: Sequence[str]) -> float:
         return 0.0
     if mentions_phrase("".join(parts), words, most=len(parts)):
         return 0.95
-    lowered = [word.lower() for word in words]
-    if all(any(same_word(part, word) for word in lowered) for part in parts):
+    if all(any(same_word(part, word) for word in other) for part in parts):
         return 0.9 if len(parts) > 1 or len(parts[0]) >= SHORTEST_STEM else 0.8
-    if any(is_misspelt(name.lower(), word) for word in lowered):
+    if any(is_misspelt(name.lower(), word) for word in other):
         return 0.8
     share = sum(
         len(part)
         for part in parts
-        if len(part) >= SHORTEST_STEM and any(same_word(part, word) for word in lowered)
+        if len(part) >= SHORTEST_STEM and any(same_word(part, word) for word in other)
     )
     return 0.3 + 0.4 * share / sum(map(len, parts)) if share else 0.0
 

@@ -57,7 +57,7 @@ def document_names(wanted: "list[list[str]]", modules: "list[str]", kinds: "dict
                 return sphinx[1]
         return ""
 
-    for parts in wanted:
+    for place, parts in enumerate(wanted):
         value = start(parts[0])
         title = ".".join([kinds.get(parts[0], parts[0]), *parts[1:]])
         for part in parts[1:]:
@@ -82,6 +82,7 @@ def document_names(wanted: "list[list[str]]", modules: "list[str]", kinds: "dict
         except (TypeError, ValueError):
             signature = ""
         row = {
+            "place": place,
             "name": title,
             "signature": signature[:200],
             "summary": " ".join(first)[:400],

@@ -93,22 +93,24 @@ def describe_value(variable: Variable) -> str:
     return f"{kind}{size}: {variable.value}"
 
 
-def output_facts(program: ProgramWords, outcome: Outcome, turns: Sequence[int]) -> Iterator[Fact]:
-    """What turns printed in the last run."""
+def output_facts(
+    program: ProgramWords, outcome: Outcome, turns: Sequence[int], silent: bool = True
+) -> Iterator[Fact]:
+    """What turns printed in the last run; of the `silent` ones that they did not."""
     printed = output_by_turn(program.session.program, outcome)
     for turn in turns:
         if turn not in printed:
             if not outcome.ok:
-                yield Fact(f"the last run did not get to the end of turn {turn}", FactSource.OUTPUT, turn)
+                yield Fact(f"the last run did not get to the end of turn {turn}", FactSource.RUN, turn)
             continue
         text = printed[turn].strip()
         lines = len(text.splitlines())
         what = f"turn {turn} printed {quantity(lines, 'line')}" if lines > 1 else f"turn {turn} printed"
-        if not text:
-            yield Fact(f"turn {turn} printed nothing", FactSource.OUTPUT, turn)
-        else:
+        if not text and silent:
+            yield Fact(f"turn {turn} printed nothing", FactSource.RUN, turn)
+        elif text:
             shown = " / ".join(text.splitlines())
-            yield Fact(f"{what}: {clip(shown)}", FactSource.OUTPUT, turn)
+            yield Fact(f"{what}: {clip(shown)}", FactSource.RUN, turn)
 
 
 def clip(text: str) -> str:
@@ -135,9 +137,7 @@ def loop_facts(
                     name: text for name, each in steady.items() if (text := plain_text(each)) is not None
                 }
                 if about is None or is_loop_about(node, turn, about):
-                    found += [
-                        Fact(text, FactSource.VALUE, turn) for text in round_facts(node, lengths, texts)
-                    ]
+                    found += [Fact(text, FactSource.RUN, turn) for text in round_facts(node, lengths, texts)]
             changed |= names.binds
     yield from reversed(found)
 
