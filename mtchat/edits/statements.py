@@ -11,6 +11,8 @@ from mtchat.edits.library import cst
 from mtchat.edits.text import TextEdit, apply_edits
 from mtchat.edits.tree import BrokenCodeError, CodeTree, parse_tree
 
+INDENT = "    "
+
 
 @dataclass(frozen=True)
 class Statement:
@@ -58,12 +60,17 @@ class StatementBlock:
         return [each for line in self.lines for each in line.statements]
 
     @cached_property
+    def is_one_line(self) -> bool:
+        """Whether the block stands beside its head, as in `class A: x = 1; y = 2`."""
+        return isinstance(getattr(self.owner, "body", None), cst.SimpleStatementSuite)
+
+    @cached_property
     def indent(self) -> str:
-        """What stands before each line of the block."""
-        first = self.statements[0].start if self.statements else 0
-        start = line_start(self.tree.code, first)
-        before = self.tree.code[start:first]
-        return before if not before.strip() and isinstance(self.owner, cst.ClassDef) else ""
+        """What stands before each line of the block, or would."""
+        if isinstance(self.owner, cst.Module) or not self.statements:
+            return ""
+        first = self.statements[0].start
+        return INDENT if self.is_one_line else self.tree.code[line_start(self.tree.code, first) : first]
 
     def line(self, nodes: Sequence[cst.CSTNode], around: cst.CSTNode) -> LogicalLine:
         statements = [self.statement(node) for node in nodes]
@@ -91,6 +98,16 @@ class StatementBlock:
     def inner(self, at: int) -> StatementBlock:
         """The body of the class that a statement is."""
         return StatementBlock(self.tree, self.statements[at].node)
+
+    def additions(self, texts: Sequence[str]) -> Iterator[TextEdit]:
+        """The edit that adds definitions at the end of a block, each after a blank line."""
+        if not texts:
+            return
+        start, end = self.statements[0].start, self.lines[-1].past
+        if self.is_one_line:
+            head = len(self.tree.code[:start].rstrip(" \t\f\\"))
+            yield TextEdit(head, start, f"\n{self.indent}")
+        yield TextEdit(end, end, "".join(f"\n\n{self.indent}{text}" for text in texts))
 
     def replacements(self, changes: Mapping[int, Sequence[str]]) -> Iterator[TextEdit]:
         """The edits that put texts in the place of some statements; none takes one away.

@@ -96,27 +96,34 @@ def complete_classes(old: str, body: Sequence[ast.stmt], new: str, said: Sequenc
 def member_edits(
     old: StatementBlock, known: ast.ClassDef, new: StatementBlock, said: ast.ClassDef
 ) -> list[TextEdit]:
-    """The edits that put members of one class in the place of those of another with the same head.
+    """The edits that put members of a class into another with the same head, in the place of its own.
 
-    None if others are added, or if all are replaced.
+    None if the new class has all the members, or may leave some out on purpose: it adds some and lacks others
+    that are not methods, though it has such itself.
     """
     first = 1 if ast.get_docstring(said) is not None else 0
     if len(said.body) == first or class_head(known) != class_head(said):
         return []
     keys = keys_of(known.body)
-    changes = dict[int, list[str]]()
+    changes, added = dict[int, list[str]](), list[str]()
     for at, each in enumerate(said.body[first:], start=first):
         names = names_of(each) if isinstance(each, BINDING) else frozenset[str]()
         places = [place for place, bind in enumerate(keys) if bind & names]
-        if len(places) != 1 or not isinstance(each, BINDING) or keys[places[0]] != names:
+        if len(places) > 1 or not names or (places and keys[places[0]] != names):
             return []
         fresh = new.statements[at]
         text = shift_indent(new.tree.code, fresh.start, fresh.end, new.indent, old.indent)
-        changes.setdefault(places[0], []).append(text)
-    twice = any(len(texts) > 1 for texts in changes.values())
-    if twice or len(changes) == sum(isinstance(each, BINDING) for each in known.body):
+        if places:
+            changes.setdefault(places[0], []).append(text)
+        else:
+            added.append(text)
+    lacking = [each for at, each in enumerate(known.body) if isinstance(each, BINDING) and at not in changes]
+    elided = all(isinstance(each, DEFINING) for each in lacking) or all(
+        isinstance(each, DEFINING) for each in said.body[first:]
+    )
+    if any(len(texts) > 1 for texts in changes.values()) or not lacking or (added and not elided):
         return []
-    return list(old.replacements(changes))
+    return [*old.replacements(changes), *old.additions(added)]
 
 
 def class_head(each: ast.ClassDef) -> list[str]:

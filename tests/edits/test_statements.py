@@ -126,6 +126,22 @@ def test_a_member_of_a_class_put_in_the_place_of_another_changes_nothing_else(
     assert [made[each.start : each.end] for each in members] == texts
 
 
+@given(programs(), st.booleans())
+def test_members_that_are_added_stand_after_the_others(code: str, one_line: bool) -> None:
+    inner = code.strip("\x0c\n").replace("\x0c", "").replace("\r\n", "\n").replace("\r", "\n").rstrip()
+    body = inner.replace("\n", "\n  ")
+    whole = f"class A: {inner}  # why\nb = 2\n" if one_line else f"class A:\n  m = 1\n  {body}\nb = 2\n"
+    try:
+        block = read_statements(whole).inner(0)
+    except BrokenCodeError:
+        return
+    texts = [whole[each.start : each.end] for each in block.statements]
+    made = apply_edits(whole, block.additions(["def new():\n      pass"]))
+    again = read_statements(made).inner(0)
+    assert [made[each.start : each.end] for each in again.statements] == [*texts, "def new():\n      pass"]
+    assert comments(made) == comments(whole)
+
+
 def test_another_indentation_leaves_strings_as_they_are() -> None:
     code = "class A:\n  def f():\n    a = '''\n  b'''\n    return f'''\n  {a}'''\n"
     block = read_statements(code).inner(0)

@@ -352,6 +352,23 @@ SPLICED = [
         "class A:\n\tx = 1; y = 3  # both\n\tdef f(self):\n\t    return '''\n    a'''",
     ),
     ("class A: x = 1; y = 2", "class A:\n    y = 3", "class A: x = 1; y = 3"),
+    (
+        "class A:\n    def __init__(self):\n        self.x = 1  # one\n\n"
+        "    def f(self): pass  # f\n\na = A()",
+        "class A:\n  def g(self):\n    return self.x\n  def f(self): return 2",
+        "class A:\n    def __init__(self):\n        self.x = 1  # one\n\n    def f(self): return 2\n\n"
+        "    def g(self):\n      return self.x\n\na = A()",
+    ),
+    (
+        "@d\nclass A:\n    x: int\n    y: int = 2",
+        "@d\nclass A:\n    def f(self): return self.x",
+        "@d\nclass A:\n    x: int\n    y: int = 2\n\n    def f(self): return self.x",
+    ),
+    (
+        "class A: x = 1; y = 2  # both",
+        "class A:\n  def f(self):\n    return 1",
+        "class A:\n    x = 1; y = 2  # both\n\n    def f(self):\n      return 1",
+    ),
     ("a = 1; b = 'é'; c = 3 # ä\r\nd = 4\r\n", "b = 5", "a = 1; b = 5; c = 3 # ä\r\nd = 4\r\n"),
     ("a = 1 + \\\n  2; b = (\n3)\nc = 1", "a = 5", "a = 5; b = (\n3)\nc = 1"),
     ("a = (", "a = 2", "a = 2"),
