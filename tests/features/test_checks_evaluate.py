@@ -268,6 +268,15 @@ def test_a_script_whose_check_fails_at_the_end_has_exit_code_one(tmp_path: Path,
     assert "after turn 1, x must be 7, but x is 6" in err
 
 
+@pytest.mark.parametrize("words", ["after this x must be 7", "/check x muss 7 sein"])
+def test_a_script_shows_the_python_of_a_check_in_words(tmp_path: Path, words: str):
+    replies = {"x must be 7": " x == 7", "x muss 7 sein": " x == 7"}
+    code, err = played(tmp_path, ["set", words], replies=replies)
+    assert code == ExitCode.FAILED
+    assert "check: x == 7  (fails: x is 6)" in err
+    assert [each.code for each in load(tmp_path / "played.jsonl").checks] == ["x == 7"]
+
+
 def test_a_script_mends_what_fails_a_check_where_that_is_asked_for(tmp_path: Path):
     code, err = played(tmp_path, ["set", "fail", "check that x is 7"], fix=True)
     assert code == ExitCode.FAILED
