@@ -14,9 +14,11 @@ from mtchat.generate.events import (
     ChunkChange,
     CodeWritten,
     ContextFitted,
+    CorrectionCompared,
     CorrectionFinished,
     CorrectionStarted,
     Event,
+    LaterTurnChanged,
     Notice,
     PrefillFinished,
     RepairStarted,
@@ -24,6 +26,7 @@ from mtchat.generate.events import (
     RunStarted,
     RunStopped,
     TurnWritten,
+    ValueChange,
 )
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.family import Cut, Family
@@ -55,6 +58,7 @@ __all__ = [
     "ContextFitted",
     "Conversation",
     "Correction",
+    "CorrectionCompared",
     "CorrectionFinished",
     "CorrectionStarted",
     "Cut",
@@ -67,6 +71,7 @@ __all__ = [
     "Fill",
     "FixResult",
     "Language",
+    "LaterTurnChanged",
     "Limits",
     "Message",
     "Model",
@@ -100,6 +105,7 @@ __all__ = [
     "TurnWritten",
     "Usage",
     "UsageError",
+    "ValueChange",
     "Variable",
     "__version__",
     "load_model",

@@ -23,6 +23,8 @@ from mtchat.features.checks.parse import states_check
 from mtchat.features.context.view import folded_note
 from mtchat.features.correction.view import (
     describe_correction,
+    describe_effect,
+    describe_later_turn,
     describe_result,
     was_corrected,
     was_interrupted,
@@ -34,9 +36,11 @@ from mtchat.features.regenerate.view import report_changes, show_step
 from mtchat.generate.events import (
     CandidateChosen,
     ContextFitted,
+    CorrectionCompared,
     CorrectionFinished,
     CorrectionStarted,
     Event,
+    LaterTurnChanged,
     RepairStarted,
     RunFinished,
     TurnWritten,
@@ -113,8 +117,13 @@ class ScriptConsole(Console):
                 self.view.note(f"fixing turn {number}, attempt {round} of {rounds}")
             case CorrectionStarted():
                 self.view.note(describe_correction(event))
+            case LaterTurnChanged():
+                self.view.note(describe_later_turn(event))
             case CorrectionFinished(_, changes):
                 self.view.changes(changes)
+            case CorrectionCompared():
+                for line in describe_effect(event):
+                    self.view.note(line)
             case RunFinished(outcome, _):
                 self.view.verdict(outcome, self.hint(outcome))
                 if outcome.note:

@@ -108,3 +108,9 @@ def short_path(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def step_name(turn: Turn) -> str:
+    """The step that made a turn: its instruction, or the correction that it ends with."""
+    correction = turn.instruction.rpartition("\n")[2]
+    return f"correction: {one_line(correction)}" if turn.corrects else one_line(turn.instruction_as_typed)

@@ -24,6 +24,7 @@ from mtchat.features.explain.quiz import TutorLesson
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
+    CorrectionFinished,
     Event,
     EventHandler,
     Notice,
@@ -153,7 +154,7 @@ class Console:
             case RunStopped():
                 self.questions.hold_back()
             case _:
-                if isinstance(event, TurnWritten | CandidateChosen | AttemptsExhausted):
+                if isinstance(event, TurnWritten | CandidateChosen | AttemptsExhausted | CorrectionFinished):
                     self.live = event.session
                 self.show(event)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from mtchat.console.captions import describe_prefill, describe_time
 from mtchat.console.view import YELLOW, View
 from mtchat.features.context.view import folded_note
-from mtchat.features.correction.view import describe_correction
+from mtchat.features.correction.view import describe_correction, describe_effect, describe_later_turn
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -14,9 +14,11 @@ from mtchat.generate.events import (
     CandidatesStarted,
     CodeWritten,
     ContextFitted,
+    CorrectionCompared,
     CorrectionFinished,
     CorrectionStarted,
     Event,
+    LaterTurnChanged,
     PrefillFinished,
     RepairStarted,
     RunFinished,
@@ -83,8 +85,14 @@ class TurnView:
             case CorrectionStarted():
                 self.correcting, self.since = True, event.number
                 self.view.note(describe_correction(event))
+            case LaterTurnChanged():
+                self.view.note(describe_later_turn(event))
             case CorrectionFinished(_, changes):
+                self.since = min((each.number for each in changes), default=self.since)
                 self.view.changes(changes)
+            case CorrectionCompared():
+                for line in describe_effect(event):
+                    self.view.note(line)
             case RunStarted():
                 self.view.transient("running…")
             case RunFinished(outcome, _):

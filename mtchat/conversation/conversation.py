@@ -143,8 +143,9 @@ class Conversation(LiveSession):
 
     @exclusive
     def correct(self, correction: str | DetectedCorrection, number: int = 0) -> bool:
-        """Changes turn `number`, or the one that the words are about; later turns keep their code.
+        """Changes turn `number`, or the one that the words are about, and others where they must follow.
 
+        Other turns keep their code as far as it fits. CorrectionCompared is the event that says what differs.
         False if that was stopped before anything was written.
         """
         before = self.session

@@ -90,6 +90,48 @@ class CorrectionFinished:
 
 
 @dataclass(frozen=True)
+class LaterTurnChanged:
+    """Another turn than the one that a correction is about no longer fitted, and has other code now.
+
+    `by_rule`: without asking the model. `reason` says why, such as "`EUR` became `GBP`".
+    """
+
+    number: int
+    instruction: str
+    reason: str
+    by_rule: bool = False
+
+
+@dataclass(frozen=True)
+class ValueChange:
+    """What turn `number` printed, or the variable `name` held, before and after; None for nothing."""
+
+    old: str | None
+    new: str | None
+    number: int = 0
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class CorrectionCompared:
+    """The program ran before and after a correction: the outputs and the variables that differ.
+
+    `kept` counts the other turns with the code that they had. If `values` is None, variables were not
+    compared. Without any difference, the new code does what the old code did.
+    """
+
+    changed: tuple[ChunkChange, ...]
+    outputs: tuple[ValueChange, ...]
+    values: tuple[ValueChange, ...] | None = None
+    kept: int = 0
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether anything was seen to differ."""
+        return bool(self.outputs or self.values)
+
+
+@dataclass(frozen=True)
 class CandidatesStarted:
     """`count` candidates for turn `number`, the current one included, are written and run for comparison."""
 
@@ -144,7 +186,7 @@ class RunStopped:
 
 
 ChoiceEvent = CandidatesStarted | CandidateProgress | CandidateChosen | AttemptsExhausted
-CorrectionEvent = CorrectionStarted | CorrectionFinished
+CorrectionEvent = CorrectionStarted | LaterTurnChanged | CorrectionFinished | CorrectionCompared
 Event = (
     ContextFitted
     | PrefillFinished

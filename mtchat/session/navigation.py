@@ -41,11 +41,11 @@ def go_to(session: Session, goal: str) -> Session:
 
 
 def last_correction(session: Session) -> Turn | None:
-    """The corrected turn, where a correction is the last thing on the live path."""
+    """The last corrected turn, if the turns after it are only kept, or generated again, because of it."""
     for turn in reversed(session.path):
         if turn.corrects:
             return turn if turn.corrects in session.by_id else None
-        if turn.status != KEPT:
+        if turn.status != KEPT and not turn.rederives:
             return None
     return None
 

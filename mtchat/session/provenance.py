@@ -55,11 +55,13 @@ class Step(GenerationRecord):
     """The next step of the program, or code that the user wrote (then `model` is "").
 
     The prompt is made of the turns before and the instruction; of `error`, how the program failed before it
-    ("" when it ran), and `files`, a description of the attached files.
+    ("" when it ran), and `files`, a description of the attached files. `rederives` is the id of the turn with
+    the same instruction whose code no longer fitted when a correction changed a turn before it, or "".
     """
 
     error: str = ""
     files: str = ""
+    rederives: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ class ProvenanceRecord:
     corrects: str = ""
     filled: str = ""
     files: str = ""
+    rederives: str = ""
 
 
 # in every file; what was added later is left out where it says nothing, so that older turns keep their ids
@@ -161,8 +164,8 @@ def record_of(provenance: Provenance) -> ProvenanceRecord:
         forgotten=provenance.context.forgotten,
     )
     match provenance:
-        case Step(error=error, files=files):
-            return replace(flat, error=error, files=files)
+        case Step(error=error, files=files, rederives=rederives):
+            return replace(flat, error=error, files=files, rederives=rederives)
         case Repair(of=of, error=error):
             return replace(flat, mends=of, error=error)
         case Correction(of=of):
@@ -199,7 +202,7 @@ def provenance_of(flat: ProvenanceRecord) -> Provenance:
         return Correction(**shared, of=flat.corrects)
     if flat.filled:
         return Fill(**shared, by=flat.filled)
-    return Step(**shared, error=flat.error, files=flat.files)
+    return Step(**shared, error=flat.error, files=flat.files, rederives=flat.rederives)
 
 
 def as_json(provenance: Provenance) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ from functools import cached_property
 from hashlib import blake2b
 
 from mtchat.session.prompt import Usage, file_key
-from mtchat.session.provenance import BY_HAND, Correction, Provenance, Replacement, as_json
+from mtchat.session.provenance import BY_HAND, Correction, Provenance, Replacement, Step, as_json
 
 COMPLETE = "complete"
 INTERRUPTED = "interrupted"
@@ -59,6 +59,11 @@ class Turn:
     def full_instruction(self) -> str:
         """What the model is asked for: the instruction, and the user's answer if it was ambiguous."""
         return f"{self.instruction}\nThat is: {self.meant}" if self.meant else self.instruction
+
+    @property
+    def rederives(self) -> str:
+        """The id of the turn that this one takes the place of because a correction changed one before it."""
+        return self.provenance.rederives if isinstance(self.provenance, Step) else ""
 
     def correction_in(self, instruction: str) -> str:
         """The correction that an instruction adds to what this turn was asked for, on a line of its own."""

@@ -113,7 +113,7 @@ def test_a_correction_that_changes_nothing_says_so(tmp_path: Path) -> None:
     dispatch(console, "set x")
     dispatch(console, "make it better")
     assert "the new code is the same" in said(console)
-    assert "the program is unchanged; try other words" in said(console)
+    assert "the model has nothing to change there, so the program is as it was" in said(console)
     assert [turn.instruction for turn in console.session.path] == ["set x"]
 
 

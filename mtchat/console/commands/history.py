@@ -3,13 +3,19 @@
 import shutil
 from collections.abc import Sequence
 
-from mtchat.console.captions import branch_labels, context_label, describe_position, one_line, status_sign
+from mtchat.console.captions import (
+    branch_labels,
+    context_label,
+    describe_position,
+    one_line,
+    status_sign,
+    step_name,
+)
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count, parse_number
 from mtchat.console.slash import Command
 from mtchat.console.view import BOLD
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.correction.view import step_name
 from mtchat.session.navigation import START, go_to, tree_rows, turn_labels
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn

@@ -1,14 +1,16 @@
 """Applies an instruction: as the next step, or as a correction that changes an earlier turn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+from mtchat.features.correction.carry import CarryingStopped, carry_change
+from mtchat.features.correction.compare import chunk_changes, compare_runs
 from mtchat.features.correction.detect import DetectedCorrection, detect_correction
 from mtchat.features.correction.rename import Rename, rename_everywhere, rename_in_checks
 from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
-from mtchat.generate.events import ChunkChange, CorrectionFinished, CorrectionStarted, TurnWritten
+from mtchat.generate.events import CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.execute import carry_over, failed, never_ended
 from mtchat.generate.improve import take
 from mtchat.generate.turn import TurnGenerator
@@ -41,26 +43,58 @@ def take_or_correct(
 def apply_correction(
     generator: TurnGenerator, session: Session, correction: DetectedCorrection, sampling: Sampling
 ) -> Session:
-    """The session with a turn changed as the user asks, on a new branch; later turns keep their code.
+    """The session with a turn changed as the user asks, and the others that this reaches, on a new branch.
 
     If the attempt changes nothing or is interrupted, the program stays unchanged, and the attempt is kept
     as a branch beside it.
     """
     if correction.rename is not None:
         return apply_rename(generator, session, correction, correction.rename)
-    number, best, made = correction.number, session, session
+    numbers = (correction.number, *correction.others)
+    return change_turns(generator, session, numbers, correction.wish, sampling)
+
+
+def change_turns(
+    generator: TurnGenerator, session: Session, numbers: Sequence[int], wish: str, sampling: Sampling
+) -> Session:
+    """The session with one of these turns changed as `wish` says, the likeliest first.
+
+    The next one is tried if the model only repeats the code of the one before. The other turns keep their
+    code as far as it fits, and change as well where they have what was replaced.
+    """
+    made = session
+    for number in dict.fromkeys(numbers):
+        beside = replace(made, head=session.head, visited=session.visited)
+        made = change_turn(generator, session, beside, number, wish, sampling)
+        if made.head != session.head or was_interrupted(made, session):
+            break
+    return made
+
+
+def change_turn(
+    generator: TurnGenerator, session: Session, made: Session, number: int, wish: str, sampling: Sampling
+) -> Session:
+    """The session with turn `number` changed; `made` is the session with what was tried before."""
+    best, attempts = session, made
     old = session.turn_at(number)
     asked = sum(each.corrects == old.id for each in session.children(old.parent))
     generator.on_event(CorrectionStarted(number, old.instruction))
     for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
-        made = generator.revise(
-            beside, number, correction.wish, warmer(sampling, tries) if tries else sampling
-        )
+        made = generator.revise(beside, number, wish, warmer(sampling, tries) if tries else sampling)
         if made.head == session.head or made.turn_at(number).status == INTERRUPTED:
             best = session
             break
+        changed = made.turn_at(number).chunk != old.chunk
+        if changed and session.language.runs:
+            try:
+                made = carry_change(generator, session, made, number, wish, sampling)
+            except CarryingStopped as stopped:
+                made, best = stopped.session, session
+                break
         generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
+        if not changed:
+            continue
         made = generator.execute(made)
         if made.outcome is not None and made.outcome.stopped:
             best = session
@@ -69,12 +103,23 @@ def apply_correction(
             best = made
         if rate(made, session) == BEST:
             break
-    if best is session and made.turns == session.turns:
-        return session  # interrupted before anything was written
+    if best is session and made.turns == attempts.turns:
+        return session if attempts.turns == session.turns else attempts
     if not chunk_changes(session, best):
         return session.with_alternatives(made)
     branches = {**made.branches, made.branch: best.head} if made.branch else made.branches
-    return replace(made, head=best.head, visited=best.visited, branches=branches)
+    best = replace(made, head=best.head, visited=best.visited, branches=branches)
+    if compared := compare_runs(generator, session, best):
+        generator.on_event(compared)
+    return best
+
+
+def was_interrupted(made: Session, before: Session) -> bool:
+    """Whether one of the turns since was stopped, or what they do."""
+    fresh = made.turns[len(before.turns) :]
+    if any(turn.status == INTERRUPTED for turn in fresh):
+        return True
+    return any(made.outcomes[turn.id].stopped for turn in fresh if turn.id in made.outcomes)
 
 
 def rate(made: Session, before: Session) -> tuple[bool, bool]:
@@ -171,13 +216,3 @@ def merge_redefinition(generator: TurnGenerator, before: Session, made: Session)
         return made
     generator.on_event(CorrectionStarted(place + 1, path[place].instruction, by_rule=True))
     return replace_turn(generator, made, place, turn, path[place + 1 :])
-
-
-def chunk_changes(before: Session, after: Session) -> tuple[ChunkChange, ...]:
-    """The turns whose code differs between two sessions."""
-    pairs = zip(before.path, after.path, strict=False)
-    return tuple(
-        ChunkChange(number, old.chunk, new.chunk)
-        for number, (old, new) in enumerate(pairs, start=1)
-        if old.chunk != new.chunk
-    )

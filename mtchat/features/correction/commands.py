@@ -7,7 +7,7 @@ from mtchat.features.correction.detect import target_correction
 
 
 def do_correct(console: Console, argument: str) -> None:
-    """Changes turn N, or the turn that TEXT refers to, as TEXT says; later turns keep their code.
+    """Changes turn N, or the turn that TEXT refers to, as TEXT says, and others only where they must follow.
 
     An instruction that reads like a correction ("make it case-insensitive", "rename total to balance") is
     treated as one even without this command. /undo restores the turns that it changed.

@@ -59,11 +59,16 @@ LONGEST = 40  # words; a longer text describes something new
 
 @dataclass(frozen=True)
 class DetectedCorrection:
-    """A change of turn `number` as `wish` says; `rename` is set if rules can do it without a model."""
+    """A change of turn `number` as `wish` says; `rename` is set if rules can do it without a model.
+
+    `others` are turns that may be meant instead, the likeliest first: they are tried where the model has
+    nothing to change in the one before.
+    """
 
     number: int
     wish: str
     rename: Rename | None = None
+    others: tuple[int, ...] = ()
 
 
 def detect_correction(path: Sequence[Turn], instruction: str) -> DetectedCorrection | None:

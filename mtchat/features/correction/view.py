@@ -1,11 +1,18 @@
 """What the user reads about a correction: that one was detected, and its result."""
 
+from collections.abc import Iterator
+
 from mtchat.console.captions import one_line
-from mtchat.generate.events import CorrectionStarted
+from mtchat.generate.events import CorrectionCompared, CorrectionStarted, LaterTurnChanged, ValueChange
 from mtchat.generate.execute import excused, failed
+from mtchat.session.names import list_turn_numbers
 from mtchat.session.session import Session
+from mtchat.session.text import quantity
 from mtchat.session.turn import INTERRUPTED, Turn
 
+MOST = 4  # changed outputs that are shown
+LONGEST = 40
+NOTHING = "nothing"
 NO_CHANGE = "/next TEXT treats TEXT as a new step"
 IN_REPL = "not what you meant? /undo, then /next TEXT treats TEXT as a new step"
 
@@ -14,10 +21,41 @@ def describe_correction(event: CorrectionStarted) -> str:
     return f"changing turn {event.number}: {one_line(event.instruction.partition(chr(10))[0], 60)}"
 
 
-def step_name(turn: Turn) -> str:
-    """The step that made a turn: its instruction, or the correction that it ends with."""
-    correction = turn.instruction.rpartition("\n")[2]
-    return f"correction: {one_line(correction)}" if turn.corrects else one_line(turn.instruction_as_typed)
+def describe_later_turn(event: LaterTurnChanged) -> str:
+    how = "changes as well" if event.by_rule else "is written again"
+    return f"turn {event.number} {how}: {event.reason}"
+
+
+def describe_effect(event: CorrectionCompared) -> Iterator[str]:
+    """What a correction changed in what the program does, a line for each turn or variable; at most a few."""
+    found = event.outputs or event.values or ()
+    yield from map(describe_value_change, found[:MOST])
+    if len(found) > MOST:
+        rest = len(found) - MOST
+        what = "turn" if event.outputs else "variable"
+        yield f"{rest} more {what}{'' if rest == 1 else 's'} differ{'s' if rest == 1 else ''}"
+    if not event.has_effect:
+        turns = list_turn_numbers([each.number for each in event.changed])
+        same = "prints what it printed before"
+        if event.values is not None:
+            same += ", and its variables have the values that they had"
+        yield f"no effect: the code of {turns} changed, but the program {same}"
+        yield "/correct N TEXT changes another turn, /undo reverts this change"
+    elif event.kept and len(event.changed) > 1:
+        yield f"{quantity(event.kept, 'other turn')} kept unchanged"
+
+
+def describe_value_change(each: ValueChange) -> str:
+    """One line: the first line of a text that differs, before and after."""
+    subject = f"`{each.name}`" if each.name else f"turn {each.number}"
+    old, new = (str.splitlines(text or "") for text in (each.old, each.new))
+    same = next(
+        (at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]),
+        min(len(old), len(new)),
+    )
+    more = max(len(old), len(new)) - same - 1
+    first, second = (one_line(text[same], LONGEST) if same < len(text) else NOTHING for text in (old, new))
+    return f"{subject}: {first} → {second}" + (f" (and {quantity(more, 'line')} more)" if more > 0 else "")
 
 
 def describe_result(before: Session, after: Session, way_out: str = IN_REPL) -> str:
@@ -25,7 +63,8 @@ def describe_result(before: Session, after: Session, way_out: str = IN_REPL) -> 
     if was_interrupted(before, after):
         return "the program is unchanged; the attempt is kept as a branch"
     if after.head == before.head:
-        return f"the program is unchanged; try other words. {NO_CHANGE if way_out == IN_REPL else way_out}"
+        unchanged = "the model has nothing to change there, so the program is as it was; try other words"
+        return f"{unchanged}. {NO_CHANGE if way_out == IN_REPL else way_out}"
     if failed(after.outcome) and not failed(before.outcome) and not excused(after.outcome):
         return "the program ran before this change: /undo reverts it, /fix asks the model to repair it"
     return way_out

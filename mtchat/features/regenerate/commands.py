@@ -1,10 +1,10 @@
 """Commands that change or remove a turn in the middle: edit, code, drop."""
 
+from mtchat.console.captions import step_name
 from mtchat.console.console import Console
 from mtchat.console.slash import Command
 from mtchat.conversation import editing
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.correction.view import step_name
 from mtchat.features.infill.fill import unfinished_code
 from mtchat.features.regenerate.view import FLAGS, parse_flag, recode, reword
 from mtchat.session.hole import first_hole

@@ -105,6 +105,7 @@ class Regenerator:
     tell: OnStep
     now: Session
     changes: list[TurnChange]
+    by_instruction: bool = True
     steps: list[RegenerationStep] = field(default_factory=list)
     looked: dict[str, Outcome] = field(default_factory=dict)
 
@@ -149,7 +150,8 @@ class Regenerator:
         was, before = (
             self.seen(replace(self.old, head=self.old.path[place - 1].id)) for place in (number, number - 1)
         )
-        return PrefixComparison(was, trial, before.outcome, self.seen(self.now).outcome, self.changes)
+        after = self.seen(self.now).outcome
+        return PrefixComparison(was, trial, before.outcome, after, self.changes, self.by_instruction)
 
     def seen(self, session: Session) -> Session:
         """A session with the outcome of a trial run, made once for each program."""

@@ -50,6 +50,8 @@ class PrefixComparison:
 
     `was` and `now` are the sessions that end with it; `before` and `after` are the outcomes of the programs
     without it, variables included, or None if nothing is run. `changes` are the earlier turns that differ.
+    `by_instruction`: it counts what the turn's instruction says of the old turns, and a number that it only
+    has in common with them.
     """
 
     was: Session
@@ -57,6 +59,7 @@ class PrefixComparison:
     before: Outcome | None
     after: Outcome | None
     changes: Sequence[TurnChange]
+    by_instruction: bool = True
 
     @property
     def turn(self) -> Turn:
@@ -116,11 +119,18 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
     for name in sorted(names_of(chunk).reads & before.keys() & after.keys()):
         if describe_kind(before[name]) != describe_kind(after[name]):
             yield f"`{name}` is now {describe_kind(after[name])}, not {describe_kind(before[name])}"
+        elif uses_each_part(chunk, before[name]) and before[name].shape != after[name].shape:
+            yield f"`{name}` now has length {after[name].shape}, not {before[name].shape}"
     for change in scene.changes:
         if repeats_old_code(change, chunk):
             yield f"it repeats code from the old turn {change.number}"
-        if held := sorted(unrequested_values(chunk, instruction) & replaced_values(change), key=len):
+        replaced = replaced_values(change)
+        if not scene.by_instruction:
+            replaced = {value for value in replaced if not isinstance(literal_value(value), int | float)}
+        if held := sorted(unrequested_values(chunk, instruction) & replaced, key=len):
             yield f"it contains {held[-1]} from the old turn {change.number}"
+        if not scene.by_instruction:
+            continue
         if held := [
             value
             for value in turn_values(change.old) - turn_values(change.new)
@@ -130,7 +140,10 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
         lost = bound_names(change.old.chunk) - bound_names(change.new.chunk)
         if held := sorted(lost & set(WORD.findall(instruction))):
             yield f"its instruction mentions {quote_names(held)}, no longer defined by turn {change.number}"
-    if held := sorted(unrequested_values(chunk, instruction) & vanished_results(before, after), key=len):
+    results = vanished_results(before, after)
+    if not scene.by_instruction:
+        results = results.difference(*map(replaced_values, scene.changes))
+    if held := sorted(unrequested_values(chunk, instruction) & results, key=len):
         yield f"it contains {held[-1]}, a result of the old turns"
     if missed := sorted(missing_behaviour(scene.now) - missing_behaviour(scene.was)):
         yield f"it {missed[0]}"
@@ -179,6 +192,22 @@ def describe_kind(variable: Variable) -> str:
         return f"a function with {quantity(count, 'argument')}"
     dimensions = f" with {variable.shape.count('x') + 1} dimensions" if "x" in variable.shape else ""
     return f"{'an' if variable.kind[0] in 'aeiouAEIOU' else 'a'} {variable.kind}{dimensions}"
+
+
+def uses_each_part(chunk: str, variable: Variable) -> bool:
+    """Whether code names each part of a sequence by its index, so that it depends on how many there are."""
+    module = parse_module(chunk)
+    if module is None or not variable.shape.isdecimal() or int(variable.shape) < 2:
+        return False
+    used = {
+        node.slice.value
+        for node in ast.walk(module)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == variable.name
+        and isinstance(node.slice, ast.Constant)
+    }
+    return used == set(range(int(variable.shape)))
 
 
 def repeats_old_code(change: TurnChange, chunk: str) -> bool:

@@ -1,0 +1,176 @@
+"""What a change of one turn means for another: the same literals and names in it, and labels that follow."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from mtchat.edits.literals import (
+    KEY,
+    TEXT,
+    LiteralChange,
+    apply_change,
+    differs_in_literals_only,
+    literal_changes,
+    literal_uses,
+)
+from mtchat.edits.rename import rename_name
+from mtchat.errors import MtchatError
+from mtchat.generate.events import ChunkChange
+from mtchat.session.names import bound_names, find_uses, names_of
+from mtchat.session.text import join_words
+from mtchat.session.turn import Turn
+
+SMALL = 10  # a number up to this one often means something else in another turn
+WORD = re.compile(r"[^\W_]+(?:/[^\W_]+)*")  # also of a unit such as km/h
+
+
+@dataclass(frozen=True)
+class CarriedCode:
+    """Code of another turn after the change, and what was replaced in it."""
+
+    code: str
+    replaced: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        return join_words(self.replaced) if self.replaced else ""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far a change of turn `change.number`, made because of a `wish`, reaches in a program."""
+
+    path: Sequence[Turn]
+    change: ChunkChange
+    wish: str
+
+    @cached_property
+    def literals(self) -> tuple[LiteralChange, ...]:
+        return literal_changes(self.change.old, self.change.new)
+
+    @cached_property
+    def renamed(self) -> tuple[str, str] | None:
+        """The only name that the turn no longer binds, and the only one that it binds instead."""
+        old, new = bound_names(self.change.old), bound_names(self.change.new)
+        gone, fresh = sorted(old - new), sorted(new - old)
+        return (gone[0], fresh[0]) if len(gone) == len(fresh) == 1 else None
+
+    @cached_property
+    def related(self) -> frozenset[int]:
+        """The turns that share names with the changed turn, directly or through others."""
+        uses = [(use.by, use.of) for use in find_uses([turn.chunk for turn in self.path])]
+        found = {self.change.number}
+        while more := {at for pair in uses if found & {*pair} for at in pair} - found:
+            found |= more
+        return frozenset(found)
+
+    def carry(self, number: int, code: str) -> CarriedCode:
+        """The code of another turn with what is certainly the same in it: names, literals in their roles."""
+        made, replaced = self.rename(number, code), list[str]()
+        if made != code and self.renamed:
+            replaced.append("`{}` became `{}`".format(*self.renamed))
+        for each in self.literals:
+            if not self.is_telling(number, each):
+                continue
+            after = apply_change(made, each)
+            if after != made:
+                made = after
+                replaced.append(describe_literal(each))
+        return CarriedCode(made, tuple(dict.fromkeys(replaced)))
+
+    def is_telling(self, number: int, each: LiteralChange) -> bool:
+        """Whether a literal in the same role of another turn is the same thing, and not just equal to it."""
+        if number in self.related and (each.number or any(map(str.isalnum, each.old))):
+            return True
+        if each.number:
+            return is_large(each.old)
+        return each.role != KEY and len(each.old) > 1 and any(map(str.isalpha, each.old))
+
+    def carry_anywhere(self, code: str, numbers: bool = True) -> CarriedCode:
+        """The code with every literal replaced that the change has replaced, whatever its role there."""
+        made, replaced = code, list[str]()
+        for each in self.literals:
+            if not numbers and not any(map(str.isalpha, each.old)):
+                continue
+            after = apply_change(made, each, anywhere=True)
+            if after != made:
+                made = after
+                replaced.append(describe_literal(each))
+        return CarriedCode(made, tuple(dict.fromkeys(replaced)))
+
+    def rename(self, number: int, code: str) -> str:
+        """The code of a later turn with the new name of what the changed turn binds."""
+        if self.renamed is None or number < self.change.number or self.renamed[0] not in names_of(code).reads:
+            return code
+        try:
+            return rename_name([self.change.old, code], *self.renamed)[1]
+        except MtchatError:
+            return code
+
+    def may_be_worded_otherwise(self, code: str) -> bool:
+        """Whether a text in code has a word for something that the changed turn was about and is no more."""
+        asked = f"{self.turn.full_instruction}\n{self.change.old}"
+        gone = words_of(asked) - words_of(self.change.new)
+        return any(any(stands_for(part, gone) for part in WORD.findall(text)) for text in texts_of(code))
+
+    @property
+    def turn(self) -> Turn:
+        return self.path[self.change.number - 1]
+
+    def is_reworded(self, old: str, new: str) -> bool:
+        """Whether only texts differ, in words that the wish or the changed code has."""
+        if old == new or not differs_in_literals_only(old, new):
+            return False
+        before, after = literal_uses(old), literal_uses(new)
+        known = words_of(self.wish) | words_of(self.change.new)
+        for was, now in zip(before, after, strict=False):
+            if was.value == now.value:
+                continue
+            fresh = set(WORD.findall(now.value)) - set(WORD.findall(was.value))
+            if was.number or was.role != TEXT or not all(stands_for(word, known) for word in fresh):
+                return False
+        return len(before) == len(after)
+
+    def is_carried(self, old: str, new: str) -> bool:
+        """Whether only literals differ, and no text is left that the change has replaced."""
+        carried = self.carry_anywhere(new, numbers=False).code
+        return old != new and differs_in_literals_only(old, new) and carried == new
+
+
+def is_large(number: str) -> bool:
+    try:
+        return abs(float(number.replace("_", ""))) > SMALL or "." in number
+    except ValueError:
+        return True
+
+
+def describe_literal(each: LiteralChange) -> str:
+    return f"`{each.old}` became `{each.new}`"
+
+
+def words_of(text: str) -> frozenset[str]:
+    return frozenset(word.lower() for word in re.findall(r"[^\W\d_]+|\d+", text))
+
+
+def texts_of(code: str) -> Iterator[str]:
+    """The texts of code that people read."""
+    return (use.value for use in literal_uses(code) if not use.number and use.role == TEXT)
+
+
+def stands_for(word: str, known: frozenset[str] | set[str]) -> bool:
+    """Whether a word of a text is one of these words, or an abbreviation that begins as one of them does."""
+    parts = [part.lower() for part in word.split("/")]
+    return all(part in known or abbreviates(part, known) for part in parts)
+
+
+def abbreviates(part: str, known: frozenset[str] | set[str]) -> bool:
+    """Whether a short word has its letters in this order in a longer one, the first of them first."""
+    return len(part) <= 3 and any(
+        len(each) > len(part) + 1 and each[0] == part[0] and is_within(part, each) for each in known
+    )
+
+
+def is_within(part: str, word: str) -> bool:
+    letters = iter(word)
+    return all(letter in letters for letter in part)
