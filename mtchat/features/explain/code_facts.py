@@ -123,14 +123,18 @@ def function_facts(program: ProgramWords, turn: int, node: FUNCTIONS) -> Iterato
     if isinstance(node, ast.FunctionDef) and (result := constant_result(node)) is not None:
         given = "with its default inputs" if node.args.args or node.args.posonlyargs else "always"
         yield Fact(f"`{node.name}()` returns `{result!r}` {given}", FactSource.CODE, turn)
-    for raised, condition in raises(node):
-        what = f"`{node.name}` raises `{shorten(raised)}` if `{shorten(condition)}`"
-        yield Fact(what, FactSource.CODE, turn)
+    yield from raise_facts(turn, node)
     if not has_raise(node) and any(isinstance(each, ast.Raise) for _, each in program.nodes):
         yield Fact(f"`{node.name}` itself raises no error", FactSource.CODE, turn)
     yield from (Fact(text, FactSource.CODE, turn) for text in effect_facts(node.name, node))
     for text in growth_facts(node.name, node):
         yield Fact(text, FactSource.CODE, turn)
+
+
+def raise_facts(turn: int, node: FUNCTIONS) -> Iterator[Fact]:
+    for raised, condition in raises(node):
+        what = f"`{node.name}` raises `{shorten(raised)}` if `{shorten(condition)}`"
+        yield Fact(what, FactSource.CODE, turn)
 
 
 def owner_of(program: ProgramWords, node: ast.AST) -> str:
@@ -261,10 +265,12 @@ def literal_facts(program: ProgramWords, literal: str) -> Iterator[Fact]:
 
 
 def contains(node: ast.stmt, literal: str) -> bool:
-    """Whether a statement, but for its blocks, contains a string."""
+    """Whether a statement, but for its blocks, contains a text or a number, which is given as a text."""
     parts = [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
     return any(
-        isinstance(each, ast.Constant) and each.value == literal for part in parts for each in ast.walk(part)
+        isinstance(each, ast.Constant) and not isinstance(each.value, bytes) and str(each.value) == literal
+        for part in parts
+        for each in ast.walk(part)
     )
 
 

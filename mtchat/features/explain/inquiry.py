@@ -11,7 +11,7 @@ from functools import cached_property
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.explain.answers import fence_program, stream_answer
-from mtchat.features.explain.code_facts import facts_from_code
+from mtchat.features.explain.code_facts import facts_from_code, raise_facts
 from mtchat.features.explain.documentation import Look, read_documentation
 from mtchat.features.explain.effects import effect_facts
 from mtchat.features.explain.fact import Fact, FactSource
@@ -185,8 +185,9 @@ def mentioned_facts(inquiry: Inquiry) -> Iterator[Fact]:
     """The facts about what the question mentions; about the failure if it may be about that."""
     program, outcome, values = inquiry.program, inquiry.outcome, inquiry.values
     why: list[Fact] = []
-    if outcome is not None and outcome.error and concerns_failure(program, outcome, inquiry.mentions):
+    if outcome is not None and outcome.error:
         why = list(failure_facts(inquiry.session.program, outcome, tuple(values.values())))
+        why = why if concerns_failure(why, outcome, inquiry.mentions) else []
     if all(each.kind in (MentionKind.ERROR, MentionKind.TURN) for each in inquiry.mentions):
         yield from why
     yield from part_facts(inquiry.text, values)
@@ -214,10 +215,11 @@ def surrounding_facts(inquiry: Inquiry) -> Iterator[Fact]:
         yield from loop_facts(program, outcome, inquiry.values)
         for file in outcome.files:
             yield Fact(f"the program wrote the file {file.path} ({file.size} bytes)", FactSource.RUN)
-    for _, node in program.nodes:
+    for turn, node in program.nodes:
         if isinstance(node, FUNCTIONS):
+            yield from raise_facts(turn, node)
             for text in (*growth_facts(node.name, node), *effect_facts(node.name, node)):
-                yield Fact(text, FactSource.CODE)
+                yield Fact(text, FactSource.CODE, turn)
     yield from number_facts([row for row in inquiry.rows if "name" in row])
     data = [each for each in inquiry.values.values() if each.kind not in CODE_KINDS]
     yield from (

@@ -28,6 +28,7 @@ ALIKE = 0.84  # the least ratio of a misspelt name
 MOST_LITERAL_WORDS = 4
 VOWELS = frozenset("aeiouy")  # letters that are words of many human languages
 WORD = re.compile(r"[A-Za-z0-9_\u00c0-\u024f\u0370-\u052f]+|[^\W\u0000-\u052f]+")
+NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])")
 PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\dA-Z_]+|\d+")
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
 ERRORS = frozenset(
@@ -106,12 +107,24 @@ class ProgramWords:
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
+        """The short texts in the code, but not those between the values of an f-string."""
+        between = {
+            id(part) for _, node in self.nodes if isinstance(node, ast.JoinedStr) for part in node.values
+        }
         texts = {
             node.value
             for _, node in self.nodes
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in between
         }
         return tuple(sorted(text for text in texts if 0 < len(WORD.findall(text)) <= MOST_LITERAL_WORDS))
+
+    @cached_property
+    def numbers(self) -> frozenset[str]:
+        """The numbers in the code of at least two signs; shorter ones are everywhere."""
+        values = (node.value for _, node in self.nodes if isinstance(node, ast.Constant))
+        return frozenset(
+            str(value) for value in values if type(value) in (int, float) and len(str(value)) > 1
+        )
 
 
 def walk(module: ast.Module) -> Iterator[ast.AST]:
@@ -150,11 +163,15 @@ def all_mentions(program: ProgramWords, text: str, words: Sequence[str]) -> Iter
     for literal in program.literals:
         if mentions_phrase(literal, words):
             yield Mention(MentionKind.LITERAL, literal, 0.9 if len(literal) > 1 else POSSIBLE)
+        elif len(literal) >= SHORTEST_STEM and any(same_word(literal.lower(), word) for word in other):
+            yield Mention(MentionKind.LITERAL, literal, 0.8)
+    for number in program.numbers.intersection(NUMBER.findall(text)):
+        yield Mention(MentionKind.LITERAL, number, 0.8)
     for word in words:
         if word in ERRORS:
             yield Mention(MentionKind.ERROR, word, 1.0)
-    for number in mentioned_turns(program, words):
-        yield Mention(MentionKind.TURN, str(number), 0.8)
+    for turn in mentioned_turns(program, words):
+        yield Mention(MentionKind.TURN, str(turn), 0.8)
 
 
 def certainty_of_call(name: str, called: str, text: str, found: float) -> float:

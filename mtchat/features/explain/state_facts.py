@@ -178,15 +178,13 @@ def failure_facts(program: Program, outcome: Outcome, variables: Sequence[Variab
         yield Fact(sentence.rstrip("."), FactSource.ERROR, turn)
 
 
-def concerns_failure(program: ProgramWords, outcome: Outcome, mentions: Sequence[Mention]) -> bool:
-    """Whether a question about these may be about the failure: nothing else, or what its lines name."""
+def concerns_failure(why: Sequence[Fact], outcome: Outcome, mentions: Sequence[Mention]) -> bool:
+    """Whether a question may be about a failure: it mentions nothing else, or what the failure is about."""
     if not mentions or any(each.kind is MentionKind.ERROR for each in mentions):
         return True
-    lines = [failure.failing_line(program.session.program, frame) for frame in outcome.frames]
-    named = [each.name.rpartition(".")[2] for each in mentions]
-    return bool(names_in(lines, named)) or any(
-        each.kind is MentionKind.TURN and int(each.name) == outcome.turn for each in mentions
-    )
+    named = [each.name.rpartition(".")[2] for each in mentions if each.kind is not MentionKind.TURN]
+    turns = [int(each.name) for each in mentions if each.kind is MentionKind.TURN]
+    return bool(names_in((fact.text for fact in why), named)) or outcome.turn in turns
 
 
 def number_facts(rows: Sequence[Mapping[str, object]]) -> Iterator[Fact]:
