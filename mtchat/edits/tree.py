@@ -18,6 +18,7 @@ from mtchat.errors import MtchatError
 from mtchat.session.names import parse_module
 
 DROPPED = "\x0c\ufeff\r\n \t\\"  # what LibCST may leave out
+TAB = 8  # columns, to Python
 DEEPEST = 200  # nodes within each other: LibCST's parser ends the process on deeper code
 LONGEST_LINE = 1_000  # characters of a statement that only LibCST can read, so that its depth is not known
 MOST_BRANCHES = 100  # `elif`s in such code, each of which is within the one before
@@ -37,10 +38,11 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class CodeTree:
-    """Code and its concrete syntax tree."""
+    """Code and its concrete syntax tree; of a text whose characters are from `origin`, if that is given."""
 
     code: str
     module: cst.Module
+    origin: Sequence[int] = ()
 
     @cached_property
     def places(self) -> Mapping[cst.CSTNode, metadata.CodeSpan]:
@@ -60,14 +62,19 @@ class CodeTree:
         if written == self.code and written.isascii():
             return range(len(written) + 1)
         found, place = list[int](), 0
+        origin = self.origin or range(len(self.code))
         for sign in written:
-            while place < len(self.code) and self.code[place] != sign:
-                if self.code[place] not in DROPPED:
+            while place < len(origin) and not self.stands_for(sign, self.code[origin[place]]):
+                if self.code[origin[place]] not in DROPPED:
                     raise BrokenCodeError("the code cannot be edited safely: its text could not be matched")
                 place += 1
-            found += [place] * len(sign.encode())
+            found += [origin[place]] * len(sign.encode())
             place += 1
         return [*found, len(self.code)]
+
+    def stands_for(self, sign: str, written: str) -> bool:
+        """Whether a character of the tree's text is one of the code, or a blank of one of its tabs."""
+        return sign == written or bool(self.origin and sign == " " and written == "\t")
 
     def span(self, node: cst.CSTNode) -> Span:
         """The place of a node, without comments above it or parentheses around it; a tuple has its own."""
@@ -100,10 +107,28 @@ def parse_tree(code: str) -> CodeTree:
     try:
         return CodeTree(code, cst.parse_module(code))
     except cst.ParserSyntaxError as error:
+        if module is not None and "\t" in code:
+            return parse_with_blanks(code)
         where = f"the code has a syntax error in line {error.raw_line}; correct it first"
         raise BrokenCodeError(where) from error
     except (UnicodeEncodeError, RecursionError) as error:
         raise BrokenCodeError("the code has characters that are not text, or is nested too deeply") from error
+
+
+def parse_with_blanks(code: str) -> CodeTree:
+    """The tree of code that LibCST reads only with blanks for the tabs that lines begin with."""
+    text, origin = list[str](), list[int]()
+    column, leading = 0, True
+    for place, sign in enumerate(code):
+        width = TAB - column % TAB if leading and sign == "\t" else 1
+        text.append(" " * width if width > 1 or (leading and sign == "\t") else sign)
+        origin += [place] * width
+        leading = sign in "\r\n" or (leading and sign in " \t\f")
+        column = 0 if sign in "\r\n\f" else column + width
+    try:
+        return CodeTree(code, cst.parse_module("".join(text)), origin)
+    except cst.ParserSyntaxError as error:
+        raise BrokenCodeError("the code mixes tabs and blanks in a way that cannot be edited") from error
 
 
 def is_deep(module: ast.Module) -> bool:

@@ -24,6 +24,7 @@ CODES = (
     "type a = a\ndef a[a](): pass",  # Python 3.12
     "try: pass\nexcept a, a: pass",  # Python 3.14
     "t'{a}'",  # Python 3.14
+    "if a:\n  if a: \n\t  for a in a:\n\t\t  a = '''\n\ta'''\n\t  if a: a = '\ta\t'\n  a",
     "match a:\n    case a(a=1) | [a, *_]: pass",
     "\ta = 1" if can_edit("\ta = 1") else "a",
     "",
