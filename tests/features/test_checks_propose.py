@@ -51,6 +51,7 @@ class Proposer:
 
     replies: Sequence[str]
     asked: list[tuple[Prompt, Sampling, int]] = field(default_factory=list)
+    logprob: float = -1.0
 
     def draw(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         self.asked.append((prompt, sampling, count))
@@ -58,7 +59,7 @@ class Proposer:
         for number in range(count):
             text = warm[number % len(warm)] if sampling.temperature else self.replies[0]
             text = "x == 1" if prompt.messages[-1].content.endswith(NEUTRAL) else text
-            yield number, Piece(f" {text}\n```", Usage(1, 0, 3, finish="stop", logprob=-1.0))
+            yield number, Piece(f" {text}\n```", Usage(1, 0, 3, finish="stop", logprob=self.logprob))
 
 
 def unused(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
@@ -229,6 +230,14 @@ def test_words_that_name_nothing_need_a_clear_majority(ground: Sandbox):
 def test_what_the_model_makes_of_words_that_say_nothing_is_no_check(ground: Sandbox):
     assert "name nothing of the program" in proposed(ground, "the stars are well aligned", "x == 1").reason
     assert proposed(ground, "x is 1", "x == 1").code == "x == 1"
+
+
+@pytest.mark.parametrize(("logprob", "rounds"), [(-0.05, [1]), (-0.5, [1, 5]), (0.0, [1, 5])])
+def test_a_model_that_is_certain_is_asked_for_no_samples(logprob: float, rounds: list[int]):
+    model = Proposer(["total == 42"], logprob=logprob)
+    found = CheckWriter(model.draw).propose("total is 42", PROGRAM, ())
+    assert [count for _, _, count in model.asked] == rounds
+    assert [each.code for each in found] == ["total == 42"]
 
 
 @needs_sandbox

@@ -16,6 +16,7 @@ from mtchat.session.settings import Sampling
 
 SAMPLES, TEMPERATURE = 5, 0.7  # beside the greedy one, which counts for more
 GREEDY = 1.5
+CERTAIN = -0.03  # nats a token, above which no samples are drawn; exactly 0 says that a model has none
 MOST_TOKENS = 64
 LONGEST_PROGRAM, LONGEST_VALUE, MOST_VALUES = 3000, 60, 24
 SYSTEM = (
@@ -89,6 +90,8 @@ class CheckWriter:
         greedy = Sampling(max_tokens=MOST_TOKENS)
         warm = replace(greedy, temperature=TEMPERATURE, seed=seed)
         first = complete_candidates(self.draw, OneStatement(), prompt, greedy, 1)
+        if CERTAIN < first[0].usage.mean_logprob < 0:
+            return count_votes(first, [], text)
         others = complete_candidates(self.draw, OneStatement(), prompt, warm, SAMPLES)
         return count_votes(first, others, text)
 
