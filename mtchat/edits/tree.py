@@ -96,7 +96,7 @@ class CodeTree:
         return self.code.count("\n", 0, self.span(node).start) + 1
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=32)
 def parse_tree(code: str) -> CodeTree:
     """The tree of some code; BrokenCodeError if it is not Python, or is nested too deeply."""
     module = parse_module(code)

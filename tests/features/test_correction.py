@@ -160,6 +160,24 @@ def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
     assert chunks(made.move(session.head)) == chunks(session)
 
 
+@pytest.mark.parametrize(
+    ("say", "wanted"),
+    [
+        ("rename total to sums", ["class A:\n    def total(self): return 1", "sums = A().total()"]),
+        (
+            "rename the variable total to sums",
+            ["class A:\n    def total(self): return 1", "sums = A().total()"],
+        ),
+        ("rename the method total to sums", ["class A:\n    def sums(self): return 1", "total = A().sums()"]),
+    ],
+)
+def test_a_rename_of_a_method_is_told_from_that_of_a_variable(say: str, wanted: list[str]) -> None:
+    session = talk(
+        ("add it up", "class A:\n    def total(self): return 1"), ("keep it", "total = A().total()")
+    )
+    assert chunks(take_or_correct(scripted_generator(), session, say, GREEDY)) == wanted
+
+
 def test_kept_checks_follow_a_rename() -> None:
     session = talk(("set it", "total = 1"), ("add", "def f(total): return total"))
     first, second = session.path
