@@ -163,13 +163,15 @@ class TurnGenerator:
     def room(self, sampling: Sampling) -> TokenBudget | None:
         return TokenBudget(self.count, self.card, sampling.max_tokens) if self.count else None
 
-    def revise(self, session: Session, number: int, wish: str, sampling: Sampling) -> Session:
-        """The session with turn `number` changed as the user wishes; later turns keep their code."""
+    def revise(
+        self, session: Session, number: int, wish: str, sampling: Sampling, *, later: bool = True
+    ) -> Session:
+        """The session with turn `number` changed as the user wishes, and the `later` turns as they are."""
         old = session.turn_at(number)
         request = self.request_again(
             session, number, f"{old.full_instruction}\n{wish}", Correction(of=old.id), sampling
         )
-        made = self.make(request)
+        made = self.make(request if later else replace(request, rest=()))
         return session if made is request.base else made
 
     def execute(self, session: Session) -> Session:

@@ -357,3 +357,21 @@ def test_turns_that_were_made_again_verify():
     assert found.regenerated == (2,)
     assert list(generator.verify(found.session)) == [None, None]
     assert list(generator.verify(session)) == [None, None, None]
+
+
+PAIR = ("Make a pair", "c = [1, 2]")
+TRIPLE = ("Make a triple", "c = [1, 2, 3]")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("y = c[0] + c[1]", "`c` now has length 3, not 2"),
+        ("y = c[0]", ""),
+        ("y = sum(c)", ""),
+    ],
+)
+def test_code_that_names_each_part_depends_on_how_many_there_are(code: str, reason: str) -> None:
+    session = held(PAIR, ("Use it", code))
+    made = derived(session, changed(session, 1, *TRIPLE), "y = 0")
+    assert made.steps[0].reason == reason

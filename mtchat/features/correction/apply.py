@@ -76,25 +76,26 @@ def change_turn(
 ) -> Session:
     """The session with turn `number` changed; `made` is the session with what was tried before."""
     best, attempts = session, made
-    old = session.turn_at(number)
+    old, carries = session.turn_at(number), session.language.runs
     asked = sum(each.corrects == old.id for each in session.children(old.parent))
     generator.on_event(CorrectionStarted(number, old.instruction))
     for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
-        made = generator.revise(beside, number, wish, warmer(sampling, tries) if tries else sampling)
+        warm = warmer(sampling, tries) if tries else sampling
+        made = generator.revise(beside, number, wish, warm, later=not carries)
         if made.head == session.head or made.turn_at(number).status == INTERRUPTED:
             best = session
             break
-        changed = made.turn_at(number).chunk != old.chunk
-        if changed and session.language.runs:
+        if made.turn_at(number).chunk == old.chunk:
+            generator.on_event(CorrectionFinished(session.with_alternatives(made), ()))
+            continue
+        if carries:
             try:
                 made = carry_change(generator, session, made, number, wish, sampling)
             except CarryingStopped as stopped:
                 made, best = stopped.session, session
                 break
         generator.on_event(CorrectionFinished(made, chunk_changes(session, made)))
-        if not changed:
-            continue
         made = generator.execute(made)
         if made.outcome is not None and made.outcome.stopped:
             best = session

@@ -36,9 +36,8 @@ def carry_change(
 ) -> Session:
     """The session after a correction of turn `number`, with the other turns that it reaches changed as well.
 
-    `before` is the session without the correction, `made` the one with it, where the other turns have their
-    code. Whether code fits is tried quietly, if programs may run so. Raises CarryingStopped if the user stops
-    it.
+    `before` is the session without the correction, `made` the one that ends with the corrected turn. Whether
+    code fits is tried quietly, if programs may run so. Raises CarryingStopped if the user stops it.
     """
     change = ChunkChange(number, before.turn_at(number).chunk, made.turn_at(number).chunk)
     return ChangeCarrier(generator, before, made, Spread(before.path, change, wish), sampling).carry()
@@ -71,14 +70,13 @@ class ChangeCarrier:
         """The walk over the later turns; it keeps those that fit, and generates others again."""
         look = self.generator.dry_run
         change = TurnChange(self.number, self.before.turn_at(self.number), self.made.turn_at(self.number))
-        base = self.made.undo(len(self.made.path) - self.number) if self.later else self.made
         return Regenerator(
             self.before,
             self.write_again,
             stop_on_interrupt(look) if look else None,
             when_stale,
             ignore_step,
-            base,
+            self.made,
             [change],
             by_instruction=False,
         )

@@ -124,9 +124,7 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
     for change in scene.changes:
         if repeats_old_code(change, chunk):
             yield f"it repeats code from the old turn {change.number}"
-        replaced = replaced_values(change)
-        if not scene.by_instruction:
-            replaced = {value for value in replaced if not isinstance(literal_value(value), int | float)}
+        replaced = replaced_values(change) if scene.by_instruction else replaced_texts(change)
         if held := sorted(unrequested_values(chunk, instruction) & replaced, key=len):
             yield f"it contains {held[-1]} from the old turn {change.number}"
         if not scene.by_instruction:
@@ -142,7 +140,7 @@ def possible_reasons(scene: PrefixComparison) -> Iterator[str]:
             yield f"its instruction mentions {quote_names(held)}, no longer defined by turn {change.number}"
     results = vanished_results(before, after)
     if not scene.by_instruction:
-        results = results.difference(*map(replaced_values, scene.changes))
+        results = results.difference(*(distinctive_values(change.old.chunk) for change in scene.changes))
     if held := sorted(unrequested_values(chunk, instruction) & results, key=len):
         yield f"it contains {held[-1]}, a result of the old turns"
     if missed := sorted(missing_behaviour(scene.now) - missing_behaviour(scene.was)):
@@ -228,6 +226,12 @@ def top_level_statements(code: str) -> set[str]:
 def replaced_values(change: TurnChange) -> set[str]:
     """The values of the old turn that the new one lacks."""
     return turn_values(change.old) - turn_values(change.new)
+
+
+def replaced_texts(change: TurnChange) -> set[str]:
+    """The texts in the code of the old turn that the code of the new one lacks."""
+    found = distinctive_values(change.old.chunk) - distinctive_values(change.new.chunk)
+    return {value for value in found if isinstance(literal_value(value), str)}
 
 
 def turn_values(turn: Turn) -> set[str]:
