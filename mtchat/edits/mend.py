@@ -1,11 +1,12 @@
-"""Small repairs of code that a model wrote: a misspelled name, a `return` outside of functions."""
+"""Small repairs of code that a model wrote: an import, a misspelled name, a `return` outside of functions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from mtchat.edits.library import cst
 from mtchat.edits.scopes import read_program
+from mtchat.edits.statements import read_statements, replace_statements
 from mtchat.edits.text import TextEdit, apply_edits
 from mtchat.edits.tree import BrokenCodeError, CodeTree, parse_tree
 
@@ -44,6 +45,31 @@ def print_edits(tree: CodeTree, node: cst.Return) -> Iterator[TextEdit]:
         first = tree.span(node.value.lpar[0] if node.value.lpar else node.value).start
         yield TextEdit(whole.start, first, "print(")
         yield TextEdit(whole.end, whole.end, ")")
+
+
+def add_imports(code: str, imports: Sequence[str]) -> str:
+    """Code with imports added before it, but after its docstring and `__future__` imports."""
+    try:
+        block = read_statements(code)
+    except BrokenCodeError:
+        return "\n".join([*imports, code])
+    first = next(
+        (at for at, each in enumerate(block.statements) if not stands_first(each.node, at)),
+        len(block.statements),
+    )
+    if not imports or not first:
+        return "\n".join([*imports, code])
+    return replace_statements(code, {first - 1: [block.text(first - 1), *imports]})
+
+
+def stands_first(node: cst.CSTNode, place: int) -> bool:
+    """Whether a statement must come before all others."""
+    match node:
+        case cst.Expr(value=cst.SimpleString() | cst.ConcatenatedString()):
+            return place == 0
+        case cst.ImportFrom(module=cst.Name(value="__future__")):
+            return True
+    return False
 
 
 def returns_outside(node: cst.CSTNode) -> Iterator[cst.Return]:

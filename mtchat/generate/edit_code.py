@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
+from mtchat.edits.mend import add_imports
 from mtchat.edits.statements import (
     StatementBlock,
     keep_statements,
@@ -235,21 +236,6 @@ def replace_definitions(
             changes[at] = [*stays, *(texts[place] for place in shared if place not in used)]
             used |= {*shared}
     return add_imports(replace_statements(old, changes), head)
-
-
-def add_imports(code: str, head: Sequence[str]) -> str:
-    """Code with imports added before it, but after its docstring and `__future__` imports."""
-    module = parse_module(code)
-    body = module.body if module else []
-    first = 0
-    for each in body:
-        documents = first == 0 and isinstance(getattr(called(each), "value", None), str)
-        if not documents and getattr(each, "module", "") != "__future__":
-            break
-        first += 1
-    if not head or not first:
-        return "\n".join([*head, code])
-    return replace_statements(code, {first - 1: [read_statements(code).text(first - 1), *head]})
 
 
 def redefined_turn(path: Sequence[str], chunk: str) -> int:

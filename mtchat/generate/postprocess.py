@@ -15,7 +15,7 @@ from pyflakes.checker import Annotation, Builtin, Checker, ModuleScope
 from pyflakes.messages import UndefinedLocal, UndefinedName
 
 from mtchat.edits.fold import drop_folded_copies
-from mtchat.edits.mend import print_returns, rename_unbound
+from mtchat.edits.mend import add_imports, print_returns, rename_unbound
 from mtchat.generate.context import folded_codes
 from mtchat.generate.prompt.family import Family
 from mtchat.session.names import bound_names, compiles, parse_module, parts_of
@@ -141,7 +141,7 @@ def apply_rules(code: str, before: str) -> str:
         if name in there:
             continue  # bound in the wrong place, which no rule repairs
         if name in IMPORTS:
-            mended = f"{IMPORTS[name]}\n{code}"
+            mended = add_imports(code, [IMPORTS[name]])
         else:
             known = closest_name(name, there)
             mended = rename_unbound(code, name, known) if known else code

@@ -11,6 +11,15 @@ BEFORE = "my_numbers = [1, 2]\n\ndef total(values):\n    return sum(values)\n"
     ("code", "wanted"),
     [
         ("x = math.sqrt(2)", "import math\nx = math.sqrt(2)"),
+        (
+            "'What it is.'  # so\nfrom __future__ import annotations\nx = math.sqrt(2)",
+            "'What it is.'  # so\nfrom __future__ import annotations\nimport math\nx = math.sqrt(2)",
+        ),
+        (
+            "from __future__ import annotations\n\ndef f(xs: List[int]) -> int: ...",
+            "from __future__ import annotations\nfrom typing import List\n\ndef f(xs: List[int]) -> int: ...",
+        ),
+        ("'What it is.'; x = math.pi", "'What it is.'; import math; x = math.pi"),
         ("c = Counter('aab')", "from collections import Counter\nc = Counter('aab')"),
         ("a = np.array([1])", "import numpy as np\na = np.array([1])"),
         ("    x = 1\n    y = 2", "x = 1\ny = 2"),
@@ -59,7 +68,6 @@ def test_what_can_only_have_been_meant_in_one_way_is_mended(code: str, wanted: s
         "def f():\n    return np",
         "x: 'Later' = 1",
         "def f(a):\n    return lambda: a",
-        "from __future__ import annotations\n\ndef f(xs: List[int]) -> int: ...",
         "def f():\n    print(total)\n    total = 3",
         "f(my_number=my_number_of_others)",
         "return",
