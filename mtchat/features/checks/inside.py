@@ -189,10 +189,11 @@ def kin(value: Any, known: Sequence[Any]) -> list[Any]:
 
 def guarded(value: Any, constants: Sequence[Any]) -> list[Any]:
     """Other values of the same kind, as far as the type of the value lets them be made."""
-    try:
-        return list(others(value, constants))
-    except Exception:
-        return []
+    found = []
+    with contextlib.suppress(Exception):
+        for each in others(value, constants):
+            found.append(each)
+    return found
 
 
 def others(value: Any, constants: Sequence[Any], depth: int = 0) -> Iterator[Any]:
@@ -213,6 +214,8 @@ def others(value: Any, constants: Sequence[Any], depth: int = 0) -> Iterator[Any
             yield type(value)(each)
     elif isinstance(value, dict):
         yield from other_dicts(value, constants, depth)
+    elif hasattr(value, "iloc"):
+        yield from other_tables(value, constants)
     elif hasattr(value, "shape") and hasattr(value, "dtype"):
         yield from other_arrays(value, constants)
     elif callable(value):
@@ -287,6 +290,17 @@ def other_arrays(value: Any, constants: Sequence[Any]) -> Iterator[Any]:
         for each in constants:
             if isinstance(each, int | float):
                 yield numpy.full_like(value, each)
+
+
+def other_tables(value: Any, constants: Sequence[Any]) -> Iterator[Any]:
+    """Tables and columns of pandas with fewer, more, reversed or empty rows."""
+    rows = value.iloc
+    yield from (rows[:0], rows[:-1], rows[1:], rows[::-1], value.mask(value.notna()))
+    yield from (rows[:count] for count in counts_in(constants))
+    yield sys.modules["pandas"].concat([value, value])
+    if hasattr(value, "columns"):
+        yield from (rows[:, :-1], rows[:, 1:])
+    yield from (value * 0, value * -1)
 
 
 def other_objects(value: Any, constants: Sequence[Any]) -> Iterator[Any]:
