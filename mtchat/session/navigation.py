@@ -8,7 +8,7 @@ from string import ascii_lowercase
 from mtchat.errors import MtchatError, UsageError
 from mtchat.session.provenance import Rewrite
 from mtchat.session.session import ROOT, Session, count_turns
-from mtchat.session.turn import KEPT, Turn
+from mtchat.session.turn import EDITED, KEPT, Turn
 
 LONGEST = 40
 START = "start"
@@ -42,12 +42,26 @@ def go_to(session: Session, goal: str) -> Session:
 
 def last_correction(session: Session) -> Turn | None:
     """The last corrected turn, if the turns after it are only kept, or generated again, because of it."""
+    own = list[
+        Turn
+    ]()  # turns with the user's code after it, which keep their mark when they are carried over
     for turn in reversed(session.path):
         if turn.corrects:
-            return turn if turn.corrects in session.by_id else None
-        if turn.status != KEPT and not turn.rederives:
+            known = turn.corrects in session.by_id
+            return turn if known and all(was_carried(session, turn, each) for each in own) else None
+        if turn.status == EDITED:
+            own.append(turn)
+        elif turn.status != KEPT and not turn.rederives:
             return None
     return None
+
+
+def was_carried(session: Session, corrected: Turn, turn: Turn) -> bool:
+    """Whether a turn after a corrected one stood in the same place before the correction."""
+    steps = len(session.path_to(turn.id)) - len(session.path_to(corrected.id))
+    old = session.get(follow_visits(session, corrected.corrects, steps))
+    same_place = len(session.path_to(old.id)) == len(session.path_to(turn.id))
+    return same_place and (old.instruction, old.status) == (turn.instruction, turn.status)
 
 
 def last_step(session: Session) -> Turn | None:

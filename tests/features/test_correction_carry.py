@@ -9,7 +9,7 @@ from mtchat.features.correction.view import describe_effect
 from mtchat.generate.events import CorrectionCompared, CorrectionStarted, Event, LaterTurnChanged
 from mtchat.session.navigation import last_correction, redo_steps, undo_steps
 from mtchat.session.session import Session
-from mtchat.session.turn import COMPLETE, INTERRUPTED, KEPT, Turn
+from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn
 from mtchat.store.events import History, apply_event, as_read_back, list_changes
 from tests.support.generate import CTRL_C, GREEDY, chunks, run_with_variables, scripted_generator, statuses
 
@@ -222,3 +222,13 @@ def test_later_turns_that_do_not_depend_on_a_change_stay_byte_equal(seed: int) -
     session = talk(("set n", "n = 30"), *later)
     made, _ = changed(session, (1,), "make it 40", "n = 40")
     assert chunks(made) == ["n = 40", *chunks(session)[1:]]
+
+
+def test_code_of_the_user_goes_along_and_is_undone_with_the_change_alone() -> None:
+    first, second, third = (Turn(*each, status=EDITED) for each in LISTS)
+    session = scripted_generator().execute(Session().extend((first, second, third)))
+    made, _ = changed(session, (1,), "make the range ten times bigger", TENFOLD)
+    assert statuses(made) == [COMPLETE, EDITED, EDITED]
+    grown = made.add(Turn("my own", "x = 1", made.head, EDITED))
+    assert undo_steps(grown)[0].head == made.head
+    assert undo_steps(grown, 2)[0].head == session.head

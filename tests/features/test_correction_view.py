@@ -259,6 +259,61 @@ def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: 
     assert "1 of 1 turns are the same, byte for byte" in same.stdout, same.stderr
 
 
+@pytest.mark.terminal
+@pytest.mark.model
+@pytest.mark.skipif(
+    cache.locate("starter-small", cache.models_folder()) is None,
+    reason="starter-small is not here: mtchat models get starter-small",
+)
+@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+def test_a_real_model_changes_one_turn_and_the_others_follow(tmp_path: Path) -> None:
+    (tmp_path / "sessions").mkdir()
+    words = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "story"]
+    codes = (
+        "squares = [i * i for i in range(100)]",
+        "print(max(squares))",
+        "cubes = [i**3 for i in range(100)]",
+    )
+    with terminal(words, tmp_path) as screen:
+        screen.wait("1› ", 30)
+        for number, code in enumerate(codes, start=2):
+            screen.send(code + ENTER)
+            screen.wait(f"\n{number}› ", UNTIL)
+        screen.send("/correct 1 make the range ten times bigger" + ENTER)
+        text = screen.wait("not what you meant?", UNTIL)
+        assert "turn 3 changes as well: `100` became `1000`" in text
+        assert "turn 2: 9801 → 998001" in text
+        assert "1 other turn kept unchanged" in text
+        say(screen, "/undo", "undone: correction: make the range ten times bigger")
+        say(screen, "/redo", "restored: correction: make the range ten times bigger")
+        screen.send(CTRL_D)
+        assert screen.ended(30) == 0
+    saved = load(tmp_path / "sessions" / "story.jsonl")
+    assert [turn.chunk for turn in saved.path] == [code.replace("100", "1000") for code in codes]
+    same = mtchat(tmp_path, "replay", "story", "--verify")
+    assert "1 of 1 turns are the same, byte for byte" in same.stdout, same.stderr
+
+
+def test_a_change_without_effect_is_said_to_have_none(tmp_path: Path) -> None:
+    console = spoken(tmp_path, "x = 1", "print(x)", "x = 1  # one")
+    for text in ("set x", "print x", "/correct 1 say so"):
+        dispatch(console, text)
+    assert "no effect: the code of turn 1 changed, but the program prints what it printed before" in said(
+        console
+    )
+    assert "/correct N TEXT changes another turn, /undo reverts this change\n" in said(console)
+
+
+@pytest.mark.sandbox
+@needs_sandbox
+def test_a_script_says_on_stderr_which_outputs_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, err = played(tmp_path, ["set", "show", "/correct 2 corrected"], run=True)
+    assert code == ExitCode.DONE
+    assert "turn 2: 42 → 6\n" in err
+
+
 class Stopped(Spoken):
     """A model whose last reply is stopped, or that is gone by then."""
 
