@@ -177,11 +177,16 @@ class LiveSession(SavedSession):
         """The tokens of a prompt."""
         return self.model.count(self.model.text(prompt))
 
-    def score(
-        self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()
-    ) -> tuple[float, ...] | None:
-        """The log-probability of each text after a prompt and its lead; None if the model gives none."""
+    def score(self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str]) -> tuple[float, ...] | None:
+        """The log-probability of each text after a prompt and its lead, in nats.
+
+        None if the model gives none, or if its context is too short for them.
+        """
         self.await_model()
+        lines = [lead + text for lead, text in zip(leads, texts, strict=True)]
+        longest = max(map(self.model.count, lines), default=0)
+        if self.count(prompt) + longest >= self.model.card().context:
+            return None
         return score_with(self.model, prompt, texts, leads)
 
     def substitute(self, error: ModelError) -> BackgroundModel:

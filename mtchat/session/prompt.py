@@ -54,6 +54,18 @@ def join_parts(*parts: str | SpecialToken) -> Prompt:
 
 
 @dataclass(frozen=True)
+class Signals:
+    """What a model's inner values say about the last message of a chat.
+
+    `labels` has the probability of each label of `mtchat.features.understand`. `exchanges` has, for each
+    earlier pair of a user message and its reply, the probability that the message is about it.
+    """
+
+    labels: Mapping[str, float]
+    exchanges: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Usage:
     """What a completion cost so far: tokens and seconds.
 

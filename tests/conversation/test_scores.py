@@ -38,9 +38,13 @@ def test_a_conversation_passes_on_the_scores_of_its_model(start: Callable[[Model
 
 @pytest.mark.parametrize("start", [ready, loading])
 def test_a_model_without_scores_gives_none(start: Callable[[Model], Conversation]) -> None:
-    assert start(FakeModel({})).score(PROMPT, ["a", "bcd"]) is None
+    assert start(FakeModel({})).score(PROMPT, ["a", "bcd"], ["", "x"]) is None
+
+
+def test_a_context_too_short_for_the_texts_gives_none() -> None:
+    assert ready(CountingModel({}, context=200)).score(PROMPT, ["a " * 300], [""]) is None
 
 
 def test_a_failure_while_scoring_says_what_to_do() -> None:
     with pytest.raises(ModelError, match="unknown prompt; try another model"):
-        loading(CountingModel({})).score(Prompt("else"), ["a"])
+        loading(CountingModel({})).score(Prompt("else"), ["a"], [""])

@@ -42,6 +42,7 @@ CLOSED = {
         "mtchat.features.infill",
         "mtchat.features.explain",
         "mtchat.features.rework",
+        "mtchat.features.understand",
     ),
     "mtchat.conversation",
     "mtchat.generate.prompt",
