@@ -97,12 +97,17 @@ class CpuModel:
         return int(self.weights.data.ctypes.data) + part.start
 
     def step(
-        self, tokens: Sequence[int], slots: Sequence[int], visible: Sequence[Ints], wanted: Sequence[int]
+        self,
+        tokens: Sequence[int],
+        slots: Sequence[int],
+        visible: Sequence[Ints],
+        wanted: Sequence[int],
+        trace: "Trace | None" = None,
     ) -> Logits:
         """Compute T <= MAX_STEP_TOKENS tokens: the logits (W, V) after those with the indices `wanted`.
 
         `visible[t]` has the slots that token t sees, in order, its own last: its position is their number
-        less one. The keys and values of token t go to `slots[t]`.
+        less one. The keys and values of token t go to `slots[t]`. `trace` gets inner values.
         """
         count, wants = len(tokens), len(wanted)
         assert count <= MAX_STEP_TOKENS
@@ -113,6 +118,7 @@ class CpuModel:
         addresses = numpy.array([each.ctypes.data for each in visible], numpy.uint64)
         logits = numpy.empty((wants, self.weights.parts["output"].rows), numpy.float32)
         arrays = [numpy.array(each, numpy.int32) for each in (tokens, slots, wanted)]
+        trace = trace or Trace([], 0, 0, 0)
         batch = kernels.BatchStruct(
             count=count,
             wanted=wants,
@@ -124,9 +130,23 @@ class CpuModel:
             lengths=lengths.ctypes.data,
             rows=arrays[2].ctypes.data,
             logits=logits.ctypes.data,
+            depth=self.shape.layers,
+            traced=len(trace.rows),
+            traced_rows=trace.rows.ctypes.data,
+            states=trace.states.ctypes.data,
+            queries=trace.queries.ctypes.data,
         )
         self.library.mtchat_step(self.state, byref(batch))
         return logits[:, : self.shape.vocabulary]
+
+
+class Trace:
+    """Inner values of some tokens of a step: `states` (L + 1, R, width), `queries` (L, R, heads * head)."""
+
+    def __init__(self, rows: Sequence[int], layers: int, width: int, query: int) -> None:
+        self.rows = numpy.array(rows, numpy.int32)
+        self.states = numpy.empty((layers + 1, len(rows), width), numpy.float32)
+        self.queries = numpy.empty((layers, len(rows), query), numpy.float32)
 
 
 class RotaryTable:

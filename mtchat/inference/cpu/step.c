@@ -1,8 +1,23 @@
 // One pass of a model over a few tokens.
 #include "codegen.h"
 #include "qwen2.h"
+#include <string.h>
 
 static void (*const LAYER[])(State *s, int thread, int layer) = {qwen2_layer, codegen_layer};
+
+// Copies some rows of `from` (count, width) to `to` (traced, width).
+static void trace(const State *s, int thread, const float *from, int width, float *to) {
+    const Batch *b = s->batch;
+    for (int t = thread; t < b->traced; t += s->pool->count)
+        memcpy(to + (int64_t)t * width, from + (int64_t)b->traced_rows[t] * width, sizeof(float) * width);
+}
+
+static void trace_layer(const State *s, int thread, int layer) {
+    const Model *m = s->model;
+    const int64_t rows = s->batch->traced, query = m->heads * m->head;
+    trace(s, thread, s->query, (int)query, s->batch->queries + layer * rows * query);
+    trace(s, thread, s->stream, m->width, s->batch->states + (layer + 1) * rows * m->width);
+}
 
 static void pass(Pool *pool, int thread, void *argument) {
     State *s = argument;
@@ -11,7 +26,11 @@ static void pass(Pool *pool, int thread, void *argument) {
     for (int t = thread; t < b->count; t += pool->count)
         read_row(m->embedding, b->tokens[t], s->stream + (int64_t)t * m->width);
     meet(pool);
-    for (int layer = 0; layer < m->layers; layer++) LAYER[m->architecture](s, thread, layer);
+    trace(s, thread, s->stream, m->width, b->states);
+    for (int layer = 0; layer < b->depth; layer++) {
+        LAYER[m->architecture](s, thread, layer);
+        trace_layer(s, thread, layer);
+    }
     if (!b->wanted) return;
     normalise_all(s, thread, m->norm, b->rows, b->wanted);
     meet(pool);
