@@ -5,9 +5,10 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from threading import Lock, get_ident
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from mtchat.errors import ModelError, MtchatError
+from mtchat.inference import probe as probes
 from mtchat.inference.decoder import Decoder
 from mtchat.inference.detokenizer import vocabulary_of
 from mtchat.inference.request import GenerationState, Request, Stopwatch
@@ -16,7 +17,7 @@ from mtchat.inference.scoring import Continuation, score_texts
 from mtchat.inference.speculative import Drafter
 from mtchat.inference.tokens.chat_template import ChatFormat
 from mtchat.inference.tokens.tokenizer import TextPart, Tokenizer
-from mtchat.session.prompt import ModelCard, Piece, Prompt
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals
 from mtchat.session.settings import Sampling
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class Engine:
         self.vocabulary = vocabulary_of(self.tokens, find_stop_ids(configs, self.tokens))
         self.drafter = drafter
         self.scheduler = scheduler(self) if scheduler else None
+        traces = isinstance(decoder, probes.TracingDecoder)
+        self.probe = probes.load_probe(self.card.fingerprint) if traces else None
         self.close = closing
         self.busy = Lock()
         self.thread = 0  # that is at a completion
@@ -112,6 +115,23 @@ class Engine:
     def encode(self, prompt: Prompt) -> list[int]:
         """The ids of `text(prompt)`; a chat template writes the special tokens itself."""
         return self.tokens.encode_parts(self.parts(prompt), special=not prompt.messages)
+
+    def classify(self, prompt: Prompt) -> Signals | None:
+        """What the last message of a chat is, as the model's probe reads it; None if that cannot be told.
+
+        The prompt is in the KV cache afterwards. ModelError if it is too long.
+        """
+        marks = tuple(self.tokens.ids_of.get(name, -1) for name in (probes.BEGINS, probes.ENDS))
+        if self.probe is None or not prompt.messages or -1 in marks:
+            return None
+        ids = self.check_prompt(self.encode(replace(prompt, opening="")))
+        probe, decoder = self.probe, cast(probes.TracingDecoder, self.decoder)
+
+        def read() -> Iterator[Signals | None]:
+            yield probe.read(decoder, ids, (marks[0], marks[1]))
+
+        [found] = self.exclusively(read())
+        return found
 
     def count(self, text: str) -> int:
         """The number of tokens of a `PromptText`, or of a text in which special tokens are plain words."""

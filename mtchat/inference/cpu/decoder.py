@@ -8,6 +8,7 @@ import numpy
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels
+from mtchat.inference.cpu.trace import NOTHING, StepTrace, Trace
 from mtchat.inference.cpu.weights import FLOATS, CpuShape, CpuWeights, PackedPart, check_weights
 from mtchat.inference.decoder import Logits, check_ids
 from mtchat.inference.sequence import CachedDecoder, Ints
@@ -102,12 +103,12 @@ class CpuModel:
         slots: Sequence[int],
         visible: Sequence[Ints],
         wanted: Sequence[int],
-        trace: "Trace | None" = None,
+        trace: StepTrace | None = None,
     ) -> Logits:
         """Compute T <= MAX_STEP_TOKENS tokens: the logits (W, V) after those with the indices `wanted`.
 
         `visible[t]` has the slots that token t sees, in order, its own last: its position is their number
-        less one. The keys and values of token t go to `slots[t]`. `trace` gets inner values.
+        less one. The keys and values of token t go to `slots[t]`. `trace` gets the inner values of all.
         """
         count, wants = len(tokens), len(wanted)
         assert count <= MAX_STEP_TOKENS
@@ -118,7 +119,7 @@ class CpuModel:
         addresses = numpy.array([each.ctypes.data for each in visible], numpy.uint64)
         logits = numpy.empty((wants, self.weights.parts["output"].rows), numpy.float32)
         arrays = [numpy.array(each, numpy.int32) for each in (tokens, slots, wanted)]
-        trace = trace or Trace([], 0, 0, 0)
+        trace = trace or NOTHING
         batch = kernels.BatchStruct(
             count=count,
             wanted=wants,
@@ -130,23 +131,12 @@ class CpuModel:
             lengths=lengths.ctypes.data,
             rows=arrays[2].ctypes.data,
             logits=logits.ctypes.data,
-            depth=self.shape.layers,
-            traced=len(trace.rows),
-            traced_rows=trace.rows.ctypes.data,
+            traced=trace.states.shape[1],
             states=trace.states.ctypes.data,
             queries=trace.queries.ctypes.data,
         )
         self.library.mtchat_step(self.state, byref(batch))
         return logits[:, : self.shape.vocabulary]
-
-
-class Trace:
-    """Inner values of some tokens of a step: `states` (L + 1, R, width), `queries` (L, R, heads * head)."""
-
-    def __init__(self, rows: Sequence[int], layers: int, width: int, query: int) -> None:
-        self.rows = numpy.array(rows, numpy.int32)
-        self.states = numpy.empty((layers + 1, len(rows), width), numpy.float32)
-        self.queries = numpy.empty((layers, len(rows), query), numpy.float32)
 
 
 class RotaryTable:
@@ -180,6 +170,35 @@ class CpuDecoder(CachedDecoder):
         return self.model.shape.vocabulary
 
     def step(self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int]) -> Logits:
+        return self.compute_rows(rows, wanted, None)
+
+    def compute_rows(
+        self, rows: Sequence[tuple[Sequence[int], Ints]], wanted: Sequence[int], trace: StepTrace | None
+    ) -> Logits:
         tokens = [id for ids, _ in rows for id in ids]
         visible = [slots[: len(slots) - left] for ids, slots in rows for left in range(len(ids) - 1, -1, -1)]
-        return self.model.step(tokens, [int(each[-1]) for each in visible], visible, wanted)
+        return self.model.step(tokens, [int(each[-1]) for each in visible], visible, wanted, trace)
+
+    def trace(self, ids: Sequence[int], start: int) -> Trace:
+        """The inner values of `ids[start:]`; what comes before is only computed if it is not cached.
+
+        All ids are in the KV cache afterwards, for the prompt that begins with them.
+        """
+        sequence = self.open(ids[: start + 1])
+        sequence.pending = list(ids[sequence.length : start])
+        for _ in sequence.prefill():
+            pass
+        shape, steps = self.model.shape, []
+        for first in range(start, len(ids), self.max_step_tokens):
+            some = ids[first : first + self.max_step_tokens]
+            step = StepTrace.empty(shape.layers, len(some), shape.width, shape.heads * shape.head)
+            self.compute_rows(self.assign_slots([(sequence, some)]), [], step)
+            sequence.commit(len(some))
+            steps.append(step)
+        return Trace(
+            start,
+            StepTrace.join(steps),
+            self.model.keys[:, sequence.slots[: sequence.length]],
+            shape.heads,
+            shape.head,
+        )

@@ -61,9 +61,9 @@ class BatchStruct(ctypes.Structure):
         *((name, c_void_p) for name in ("tokens", "cosines", "sines", "slots", "paths", "lengths")),
         ("rows", c_void_p),
         ("logits", c_void_p),
-        ("depth", c_int32),
         ("traced", c_int32),
-        *((name, c_void_p) for name in ("traced_rows", "states", "queries")),
+        ("states", c_void_p),
+        ("queries", c_void_p),
     )
 
 

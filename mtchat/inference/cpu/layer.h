@@ -37,10 +37,9 @@ typedef struct {
     const int32_t *lengths;       // (count): how many
     const int32_t *rows;          // (wanted): the tokens whose logits are wanted
     float *logits;                // (wanted, output.rows)
-    int32_t depth, traced;        // the layers to compute; the tokens whose inner values are wanted
-    const int32_t *traced_rows;   // (traced)
-    float *states;                // (depth + 1, traced, width): what enters the first layer and leaves each
-    float *queries;               // (depth, traced, heads * head): rotated
+    int32_t traced;               // the tokens whose inner values are wanted: none or all
+    float *states;                // (layers + 1, traced, width): what enters the first layer and leaves each
+    float *queries;               // (layers, traced, heads * head): rotated
 } Batch;
 
 typedef struct {

@@ -5,11 +5,10 @@
 
 static void (*const LAYER[])(State *s, int thread, int layer) = {qwen2_layer, codegen_layer};
 
-// Copies some rows of `from` (count, width) to `to` (traced, width).
+// Copies the rows of `from` (traced, width).
 static void trace(const State *s, int thread, const float *from, int width, float *to) {
-    const Batch *b = s->batch;
-    for (int t = thread; t < b->traced; t += s->pool->count)
-        memcpy(to + (int64_t)t * width, from + (int64_t)b->traced_rows[t] * width, sizeof(float) * width);
+    for (int64_t t = thread; t < s->batch->traced; t += s->pool->count)
+        memcpy(to + t * width, from + t * width, sizeof(float) * width);
 }
 
 static void trace_layer(const State *s, int thread, int layer) {
@@ -27,7 +26,7 @@ static void pass(Pool *pool, int thread, void *argument) {
         read_row(m->embedding, b->tokens[t], s->stream + (int64_t)t * m->width);
     meet(pool);
     trace(s, thread, s->stream, m->width, b->states);
-    for (int layer = 0; layer < b->depth; layer++) {
+    for (int layer = 0; layer < m->layers; layer++) {
         LAYER[m->architecture](s, thread, layer);
         trace_layer(s, thread, layer);
     }
