@@ -4,24 +4,25 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from mtchat.conversation import asking, checking, editing, streaming
+from mtchat.conversation import asking, checking, editing, streaming, understanding
 from mtchat.conversation.asking import ignore_part
 from mtchat.conversation.interfaces import OnOutput
 from mtchat.conversation.live import LiveSession, ignore_output
 from mtchat.conversation.ownership import exclusive
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
-from mtchat.features.correction.apply import apply_correction, take_or_correct
-from mtchat.features.correction.detect import DetectedCorrection, target_correction
+from mtchat.features.correction.apply import apply_correction, merge_redefinition
+from mtchat.features.correction.detect import DetectedCorrection, rename_correction
 from mtchat.features.explain.fact import Fact
 from mtchat.features.explain.inquiry import Answer
 from mtchat.features.explain.statements import code_parts
 from mtchat.features.own_code.user_code import turn_from_code
+from mtchat.features.understand.reading import WRITING, Kind, Reading, Understanding
+from mtchat.features.understand.rename import find_rename
 from mtchat.generate.alternatives import retry, sample_alternatives
 from mtchat.generate.events import Event, ignore
 from mtchat.generate.execute import never_ended
@@ -101,15 +102,64 @@ class Conversation(LiveSession):
     # Turns
 
     @exclusive
+    def understand(self, text: str) -> Understanding:
+        """What a text means after the live program: its readings, the likeliest first. Nothing is changed."""
+        return understanding.understand(self, text)
+
+    @exclusive
     def take(self, instruction: str, *, new: bool = False) -> bool:
         """Does what an instruction asks for; False if the user stopped that before anything was written."""
+        if new or not self.detects_corrections:
+            return self.follow(instruction, Reading(Kind.STEP))
+        return self.follow(instruction, self.understand(instruction).among(WRITING).best)
+
+    @exclusive
+    def follow(self, text: str, reading: Reading) -> bool:
+        """Does what a text says, read as a step, a change or a rename; False if that was stopped.
+
+        UsageError for readings that change nothing: `check` and `ask` are for those.
+        """
+        if reading.kind not in WRITING:
+            raise UsageError(f"a {reading.kind} writes no code; use check or ask")
+        before = self.session
+        if reading.kind is Kind.RENAME and (rename := find_rename(self.session.path, text)):
+            done = self.correct(rename_correction(rename, self.session.path, text))
+        elif reading.kind is Kind.STEP or not reading.turn:
+            done = self.step(text)
+        else:
+            done = self.correct(DetectedCorrection(reading.turn, text))
+        self.last_text = self.last_text.after(text, before.head).with_result(reading, self.session.head)
+        return done
+
+    def step(self, instruction: str) -> bool:
+        """The next turn; one that only defines an earlier turn's function again changes that turn."""
         before, said = self.session, self.resolve_references(instruction)
-        generator = self.generator()
-        function = take_or_correct if self.detects_corrections and not new else take
-        step = partial(function, generator)
-        return self.keep_result(
-            before, step(before, said.text, self.settings.sampling, typed=said.typed), "turn"
-        )
+        generator, sampling = self.generator(), self.settings.sampling
+        made = take(generator, before, said.text, sampling, typed=said.typed)
+        if self.detects_corrections:
+            made = merge_redefinition(generator, before, made)
+        return self.keep_result(before, made, "turn")
+
+    @exclusive
+    def read_as(self, kind: Kind, number: int = 0) -> bool:
+        """Takes the last text for something else, as if it had been read so at first; False if stopped.
+
+        What was already written for that reading is brought back, and no model is asked. `number` is the turn
+        that a change is about, 0 the likeliest.
+        """
+        last = self.last_text
+        if not last.text or not last.knows(self.session):
+            raise UsageError("there is no instruction yet that could be read in another way")
+        turns = (number,) if number else ()
+        if made := last.result(kind, number):
+            self.keep(self.session.move(made), "goto")
+            return True
+        self.keep(self.session.move(last.base), "undo")
+        if kind is Kind.CHANGE and not number:
+            turns = next((each.turns for each in self.understand(last.text).readings if each.turns), ())
+            if not turns:
+                raise UsageError("there is no earlier turn that could be changed")
+        return self.follow(last.text, Reading(kind, 1.0, turns))
 
     def keep_result(self, before: Session, made: Session, why: str) -> bool:
         """Keeps what was made; False if that is nothing."""
@@ -152,7 +202,10 @@ class Conversation(LiveSession):
         if isinstance(correction, str):
             if number:
                 before.turn_at(number)  # or the error that there is no such turn
-            correction = target_correction(before.path, correction, number)
+            turns = (number,) if number else self.understand(correction).turns
+            if not turns:
+                raise MtchatError("no turn has code to change yet")
+            correction = DetectedCorrection(turns[0], correction)
         made = apply_correction(self.generator(), before, correction, self.settings.sampling)
         return self.keep_result(before, made, "correction")
 

@@ -19,6 +19,7 @@ from mtchat.conversation.ownership import Ownership
 from mtchat.conversation.saved import SavedSession, open_log
 from mtchat.errors import ModelError, SandboxError, UsageError
 from mtchat.features.checks.evaluate import evaluate_checks
+from mtchat.features.understand.reading import LastText
 from mtchat.files import short
 from mtchat.generate import policy
 from mtchat.generate.events import (
@@ -33,13 +34,13 @@ from mtchat.generate.execute import Declined, RunProgram, execute
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Family
 from mtchat.generate.turn import TurnGenerator
-from mtchat.models.loading import Model, score_with
+from mtchat.models.loading import Classifier, Model, score_with
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session import language
 from mtchat.session.language import Language
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import AttachedFile, Program, RunInputs
-from mtchat.session.prompt import ModelCard, Piece, Prompt
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals
 from mtchat.session.reference import ResolvedInstruction, resolve_references
 from mtchat.session.session import Session
 from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
@@ -102,6 +103,7 @@ class LiveSession(SavedSession):
         self.ownership = Ownership()
         self._announced = False
         self._noted: BackgroundModel | None = None
+        self.last_text = LastText()
         self._prompts: tuple[object, tuple[str, Family]] | None = None
 
     def close(self) -> None:
@@ -418,6 +420,9 @@ class ReadyModel:
         self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()
     ) -> tuple[float, ...] | None:
         return score_with(self.loaded, prompt, texts, leads)
+
+    def classify(self, prompt: Prompt) -> Signals | None:
+        return self.loaded.classify(prompt) if isinstance(self.loaded, Classifier) else None
 
     def text(self, prompt: Prompt) -> str:
         return self.loaded.text(prompt)

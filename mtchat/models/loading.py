@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 from mtchat.errors import ModelError, MtchatError, reason
-from mtchat.session.prompt import ModelCard, Piece, Prompt
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals
 from mtchat.session.settings import Sampling
 
 Report = Callable[[str], None]
@@ -57,6 +57,13 @@ class Scorer(Protocol):
 
         `leads` has a text for each that comes between and is not scored.
         """
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """A model that can also say what the last message of a prompt is."""
+
+    def classify(self, prompt: Prompt) -> Signals | None: ...
 
 
 class Stopped(BaseException):
@@ -197,6 +204,12 @@ class LoadingModel:
     ) -> tuple[float, ...] | None:
         with self.explain_errors():
             return score_with(self.loaded(), prompt, texts, leads)
+
+    def classify(self, prompt: Prompt) -> Signals | None:
+        """What the last message of a prompt is; None if the model cannot tell."""
+        model = self.loaded()
+        with self.explain_errors():
+            return model.classify(prompt) if isinstance(model, Classifier) else None
 
     def text(self, prompt: Prompt) -> str:
         with self.explain_errors():

@@ -1,0 +1,60 @@
+"""What a text means in a live session: the model is asked about it with the prompt of the next turn."""
+
+from dataclasses import replace
+
+from mtchat.conversation.live import LiveSession
+from mtchat.errors import ModelError
+from mtchat.features.understand.decide import by_form, by_signals
+from mtchat.features.understand.reading import Kind, Reading, Understanding
+from mtchat.generate.context import TurnContext, TurnRequest
+from mtchat.models.loading import Classifier
+from mtchat.session.context import is_emptied
+from mtchat.session.prompt import Signals
+from mtchat.session.provenance import Step
+
+LONGEST = 2000  # characters; a longer text describes something new
+
+
+def understand(live: LiveSession, text: str) -> Understanding:
+    """The readings of a text after the live program, the likeliest first; the same for the same text."""
+    path = live.session.path
+    if known := by_form(path, text):
+        return known
+    if not path or len(text) > LONGEST or not live.session.language.runs:
+        return nothing_told(text)
+    context, shown = next_context(live, text)
+    signals = ask_model(live, context)
+    return by_signals(path, text, signals, shown) if signals else nothing_told(text)
+
+
+def nothing_told(text: str) -> Understanding:
+    return Understanding(text, (Reading(Kind.STEP),), "nothing")
+
+
+def next_context(live: LiveSession, text: str) -> tuple[TurnContext, tuple[int, ...]]:
+    """The context of a next step with this text, and the numbers of the turns that it shows.
+
+    How the program fails at present is left out, so that the text stands alone in its message.
+    """
+    generator = live.generator()
+    step = generator.step(live.session, text, live.settings.sampling)
+    assert isinstance(step.provenance, Step)
+    plain = replace(step.provenance, error="", files="")
+    context = generator.fitted(TurnRequest(live.session, text, plain))
+    hidden = set(context.plan.forgotten)
+    shown = (
+        number
+        for number, turn in enumerate(live.session.path, start=1)
+        if number not in hidden and not is_emptied(turn)
+    )
+    return context, tuple(shown)
+
+
+def ask_model(live: LiveSession, context: TurnContext) -> Signals | None:
+    """What the model makes of a context; None where it cannot tell or the context does not fit."""
+    if context.problem or not isinstance(live.model, Classifier):
+        return None
+    try:
+        return live.model.classify(context.prompt)
+    except ModelError:
+        return None  # generating the turn will say what is wrong

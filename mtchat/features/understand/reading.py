@@ -1,0 +1,115 @@
+"""What a typed text can mean, each possibility with its probability."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mtchat.session.session import Session
+
+ASK_BELOW = 0.55  # the probability of the likeliest reading below which the user is asked
+OFFERED = 3  # readings that a question offers
+NEGLIGIBLE = 0.04  # readings below this probability are not offered
+
+
+class Kind(StrEnum):
+    """The kinds of readings; a session file and the probe of a model know them by these names."""
+
+    STEP = "step"
+    CHANGE = "change"
+    RENAME = "rename"
+    CHECK = "check"
+    QUESTION = "question"
+    TALK = "talk"
+
+
+WRITING = (Kind.STEP, Kind.CHANGE, Kind.RENAME)  # what changes the program
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One thing that a text can mean, and how likely that is.
+
+    `turns` are the turns that a change is about, the likeliest first; other kinds have none.
+    """
+
+    kind: Kind
+    confidence: float = 1.0
+    turns: tuple[int, ...] = ()
+
+    @property
+    def turn(self) -> int:
+        """The turn that a change is about; 0 for other kinds."""
+        return self.turns[0] if self.turns else 0
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """The readings of a text, the likeliest first; there is at least one.
+
+    `source` says what told the readings apart: "form" where the form of the text leaves no doubt, "probe" or
+    "likelihood" of the model, or "nothing": then the text is taken for a step.
+    """
+
+    text: str
+    readings: tuple[Reading, ...]
+    source: str = "form"
+
+    @property
+    def best(self) -> Reading:
+        return self.readings[0]
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """The turns that a change would be about, the likeliest first."""
+        return next((each.turns for each in self.readings if each.turns), ())
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the readings are so close that the user should be asked."""
+        return len(self.offered) > 1 and self.best.confidence < ASK_BELOW
+
+    @property
+    def offered(self) -> tuple[Reading, ...]:
+        """The readings that a question offers."""
+        return tuple(each for each in self.readings[:OFFERED] if each.confidence >= NEGLIGIBLE)
+
+    def among(self, kinds: Collection[Kind]) -> "Understanding":
+        """The same with readings of some kinds only, whose probabilities add up to 1 again."""
+        left = tuple(each for each in self.readings if each.kind in kinds)
+        total = sum(each.confidence for each in left)
+        if not total:
+            return replace(self, readings=(Reading(Kind.STEP),))
+        return replace(
+            self, readings=tuple(replace(each, confidence=each.confidence / total) for each in left)
+        )
+
+
+def certain(text: str, kind: Kind, turns: Sequence[int] = ()) -> Understanding:
+    """The understanding of a text whose form leaves no doubt."""
+    return Understanding(text, (Reading(kind, 1.0, tuple(turns)),))
+
+
+@dataclass(frozen=True)
+class LastText:
+    """The last text that was read, after the turn `base`, and the last turn that each of its readings made."""
+
+    text: str = ""
+    base: str = ""
+    results: tuple[tuple[Kind, int, str], ...] = ()
+
+    def after(self, text: str, base: str) -> "LastText":
+        """The same for the same text in the same place; else one without results."""
+        return self if (text, base) == (self.text, self.base) else LastText(text, base)
+
+    def with_result(self, reading: Reading, head: str) -> "LastText":
+        left = tuple(each for each in self.results if each[:2] != (reading.kind, reading.turn))
+        return replace(self, results=((reading.kind, reading.turn, head), *left))
+
+    def result(self, kind: Kind, number: int) -> str:
+        """The last turn that a reading made, of any turn if the number is 0; "" if it was not tried."""
+        fits = (head for each, turn, head in self.results if each is kind and number in (0, turn))
+        return next((head for head in fits if head != self.base), "")
+
+    def knows(self, session: Session) -> bool:
+        """Whether a session is where one of the readings led."""
+        return any(head == session.head for _, _, head in self.results)

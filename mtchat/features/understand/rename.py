@@ -1,0 +1,46 @@
+"""Finds both names of a rename in the words of a request, in whatever language it is made."""
+
+import keyword
+import re
+from collections.abc import Sequence
+
+from mtchat.features.correction.rename import Rename
+from mtchat.session.turn import Turn
+
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
+MARKED = re.compile(r"[`'\"“”‘’](?P<name>[^\W\d]\w*)(?:\(\))?[`'\"“”‘’]")
+CODE_LIKE = re.compile(r"\w*(?:_|\d|[a-z][A-Z])\w*")
+
+
+def find_rename(path: Sequence[Turn], text: str) -> Rename | None:
+    """The rename that a request means; None if its words leave open which name is meant.
+
+    The old name is one of the program. The new one is not: it is marked as code, or written like a name, or
+    it is what remains of the sentence in the place where a name goes.
+    """
+    known = {name for turn in path for name in IDENTIFIER.findall(turn.chunk)}
+    words = [(found.group(), found.start()) for found in IDENTIFIER.finditer(text)]
+    old = [name for name, _ in words if name in known and not keyword.iskeyword(name)]
+    if not old:
+        return None
+    news = [name for name, _ in words if name.isidentifier() and name not in known]
+    marked = [found["name"] for found in MARKED.finditer(text)]
+    for candidates in (
+        [name for name in marked if name not in known],
+        [name for name in news if CODE_LIKE.fullmatch(name)],
+    ):
+        if len(dict.fromkeys(candidates)) == 1:
+            return chosen(old, marked, candidates[0])
+    return None
+
+
+def chosen(old: Sequence[str], marked: Sequence[str], new: str) -> Rename | None:
+    """The rename to a new name of the one old name, or of the one that is marked or written like a name."""
+    for candidates in (
+        [name for name in old if name in marked],
+        [name for name in old if CODE_LIKE.fullmatch(name)],
+        old,
+    ):
+        if len(dict.fromkeys(candidates)) == 1:
+            return Rename(candidates[0], new)
+    return None
