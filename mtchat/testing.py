@@ -7,9 +7,10 @@ with mtchat.Conversation(model) as chat:
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from mtchat.errors import ModelError
-from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals, Usage
 from mtchat.session.settings import Sampling
 
 PIECE = 8  # characters of each piece of a reply
@@ -25,6 +26,10 @@ class FakeModel:
     else; without it, an unknown instruction raises ModelError. `seconds` is the pause between two pieces.
     A text with ``` in it is the whole reply; any other is code, and gets the fence that ends a reply.
 
+    `readings` says what the model takes an instruction for: "step", "change 2" (of turn 2), "rename",
+    "check", "question" or "talk"; the longest key that the instruction ends with counts, and all else is a
+    step.
+
     `requests` holds what the model was asked, oldest first: the prompt and the sampling.
     """
 
@@ -36,12 +41,14 @@ class FakeModel:
         name: str = "fake",
         context: int = 4096,
         seconds: float = 0.0,
+        readings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.replies = {
             key: (each,) if isinstance(each, str) else tuple(each) for key, each in replies.items()
         }
         self.default = default
         self.seconds = seconds
+        self.readings = readings
         self.card = ModelCard(name, chat=True, context=context, fingerprint="0" * 64)
         self.requests: list[tuple[Prompt, Sampling]] = []
         self.used: dict[str, int] = {}
@@ -61,6 +68,15 @@ class FakeModel:
         for number in range(count):
             for piece in self.complete(prompt, sampling):
                 yield number, piece
+
+    def classify(self, prompt: Prompt) -> Signals:
+        """What `readings` says of the last message."""
+        asked = prompt.messages[-1].content if prompt.messages else prompt.text
+        key = max((key for key in self.readings if asked.endswith(key)), key=len, default="")
+        label, _, number = self.readings.get(key, "step").partition(" ")
+        pairs = (len(prompt.messages) - 2) // 2
+        about = int(number) if number else pairs
+        return Signals({label: 1.0}, tuple(float(place == about) for place in range(1, pairs + 1)))
 
     def text(self, prompt: Prompt) -> str:
         """The prompt as one text."""

@@ -15,11 +15,10 @@ from mtchat.console.console import Console, Host, Leave
 from mtchat.console.run_hints import hint_in_shell
 from mtchat.console.turn_view import TurnView
 from mtchat.console.view import View
-from mtchat.conversation import checking, editing
+from mtchat.conversation import editing
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import BackgroundModel, Runner
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
-from mtchat.features.checks.parse import states_check
 from mtchat.features.context.view import folded_note
 from mtchat.features.correction.view import (
     describe_correction,
@@ -29,10 +28,9 @@ from mtchat.features.correction.view import (
     was_corrected,
     was_interrupted,
 )
-from mtchat.features.explain.inquiry_view import take_question
-from mtchat.features.explain.questions import is_question
 from mtchat.features.own_code.user_code import is_code
 from mtchat.features.regenerate.view import report_changes, show_step
+from mtchat.features.understand.commands import respond
 from mtchat.generate.events import (
     CandidateChosen,
     ContextFitted,
@@ -200,25 +198,15 @@ def take_step(console: ScriptConsole, script: Script, text: str) -> bool:
     if word == "/add" or is_code(text, before):
         chat.add(read_code("".join(rest)) if word == "/add" else text)
         return not was_stopped(chat.outcome) and repair_if_asked(console, script)
-    if before.language.runs and (claim := find_typed_check(text, before)):
-        stated = checking.read_check(chat, claim)
-        finding = checking.add_check(chat, stated)
-        if stated.worded:
-            view.show_check_code(finding)
-        if chat.has_run and chat.outcome is not None:
-            view.show_check_results(chat.outcome)
-        return repair_if_asked(console, script)
     if slash.is_command(text) and not new:
-        return do_command(console, text)
-    if is_question(text):
-        try:
-            take_question(console, text)
-        except KeyboardInterrupt:
-            return False
-        return True
-    if not chat.take(rest[0] if new else text, new=new):
+        going = do_command(console, text)
+        return going and (word != "/check" or repair_if_asked(console, script))
+    try:
+        done = console.take(rest[0]) if new else respond(console, text)
+    except KeyboardInterrupt:
         return False
-    console.finish(before)
+    if not done:
+        return False
     if was_interrupted(before, console.session) or was_stopped(chat.outcome):
         return False
     return repair_if_asked(console, script)
@@ -297,14 +285,6 @@ def print_run(outcome: Outcome, console: ScriptConsole) -> ExitCode:
     if was_stopped(outcome):
         return ExitCode.INTERRUPTED
     return ExitCode.DONE if outcome.succeeded else ExitCode.FAILED
-
-
-def find_typed_check(instruction: str, session: Session) -> str:
-    """What an instruction says must hold, in words or after /check; "" where it says no such thing."""
-    word, *rest = instruction.split(maxsplit=1)
-    if word != "/check":
-        return instruction if states_check(instruction, session) else ""
-    return rest[0] if rest and not rest[0].startswith("-d") else ""
 
 
 def was_stopped(outcome: Outcome | None) -> bool:

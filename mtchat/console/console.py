@@ -18,9 +18,9 @@ from mtchat.console.view import View
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import BackgroundModel
 from mtchat.errors import ModelError, MtchatError
-from mtchat.features.correction.detect import DetectedCorrection
 from mtchat.features.correction.view import describe_result, was_corrected
 from mtchat.features.explain.quiz import TutorLesson
+from mtchat.features.understand.reading import Kind, Reading
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -201,16 +201,28 @@ class Console:
 
     # What the user does
 
-    def take(self, instruction: str, new: bool = False) -> None:
-        """What an instruction asks for: a turn or, unless that is to be `new`, a change of earlier ones."""
+    def take(self, instruction: str) -> bool:
+        """The next turn, for an instruction that is known to be one; False if that was stopped."""
+        return self.follow(instruction, Reading(Kind.STEP))
+
+    def follow(self, text: str, reading: Reading) -> bool:
+        """What a text asks for, read as something that writes code; False if that was stopped."""
         self.prepare()
         before = self.session
-        self.chat.take(instruction, new=new)
+        done = self.chat.follow(text, reading)
         self.finish(before)
         now = self.session
         grown = now.path[:-1] == before.path and bool(now.path)
-        if self.chat.settings.n > 1 and grown and not never_ended(now.outcome):
+        if self.questions.can_choose and self.chat.settings.n > 1 and grown and not never_ended(now.outcome):
             self.compare(self.chat.settings.n - 1)
+        return done
+
+    def read_as(self, kind: Kind, number: int) -> None:
+        """Takes the last text for something else."""
+        self.prepare()
+        before = self.session
+        self.chat.read_as(kind, number)
+        self.finish(before)
 
     def add(self, code: str) -> None:
         """A turn with code that the user wrote, run as any other; no model is asked for it."""
@@ -219,11 +231,11 @@ class Console:
         self.chat.add(code)
         self.finish(before)
 
-    def correct(self, correction: DetectedCorrection) -> None:
-        """A change of earlier turns."""
+    def correct(self, text: str, number: int = 0) -> None:
+        """A change of turn `number`, or of the one that the text is about."""
         self.prepare()
         before = self.session
-        self.chat.correct(correction)
+        self.chat.correct(text, number)
         self.finish(before)
 
     def retry(self) -> None:

@@ -129,6 +129,21 @@ class UserQuestions:
 
         return Clarification(ask, 0.0 if always else COMPARABLE_SHARE, always)
 
+    def choose_reading(self, choices: str, count: int, text: str) -> int | None:
+        """The place, from 0, of the reading that is meant; the first where nobody is to be asked.
+
+        None if the user typed something else to be done instead, or stopped; the text is then not lost.
+        """
+        if self.answer is None or self.when() == NEVER:
+            return 0
+        self.view.note(choices)
+        choice = read_choice(self.view, self.answer, "Which one? (Enter = 1) ", count, 0)
+        if isinstance(choice, str):
+            self.postpone(choice, "not a number")
+        elif choice is None:
+            self.unsent = text
+        return choice if isinstance(choice, int) else None
+
     def ask_meaning(self, answer: ReadReply, found: Sequence[Interpretation]) -> int | str | None:
         """The place of the reading that is meant, or other words for it; None where that is left open."""
         self.view.erase()

@@ -123,11 +123,11 @@ class Conversation(LiveSession):
             raise UsageError(f"a {reading.kind} writes no code; use check or ask")
         before = self.session
         if reading.kind is Kind.RENAME and (rename := find_rename(self.session.path, text)):
-            done = self.correct(rename_correction(rename, self.session.path, text))
+            done = self.apply(rename_correction(rename, self.session.path, text))
         elif reading.kind is Kind.STEP or not reading.turn:
             done = self.step(text)
         else:
-            done = self.correct(DetectedCorrection(reading.turn, text))
+            done = self.apply(DetectedCorrection(reading.turn, text, others=reading.turns[1:TRIED]))
         self.last_text = self.last_text.after(text, before.head).with_result(reading, self.session.head)
         return done
 
@@ -150,7 +150,7 @@ class Conversation(LiveSession):
         last = self.last_text
         if not last.text or not last.knows(self.session):
             raise UsageError("there is no instruction yet that could be read in another way")
-        turns = (number,) if number else ()
+        turns: tuple[int, ...] = (number,) if number else ()
         if made := last.result(kind, number):
             self.keep(self.session.move(made), "goto")
             return True
@@ -192,20 +192,25 @@ class Conversation(LiveSession):
         return self.turn()
 
     @exclusive
-    def correct(self, correction: str | DetectedCorrection, number: int = 0) -> bool:
-        """Changes turn `number`, or the one that the words are about, and others where they must follow.
+    def correct(self, text: str, number: int = 0) -> bool:
+        """Changes turn `number`, or the one that the text is about, and others where they must follow.
 
         Other turns keep their code as far as it fits. CorrectionCompared is the event that says what differs.
         False if that was stopped before anything was written.
         """
+        if number:
+            self.session.turn_at(number)  # or the error that there is no such turn
+            return self.follow(text, Reading(Kind.CHANGE, 1.0, (number,)))
+        understood = self.understand(text)
+        if understood.best.kind is Kind.RENAME:
+            return self.follow(text, understood.best)
+        if not understood.turns:
+            raise MtchatError("no turn has code to change yet")
+        return self.follow(text, Reading(Kind.CHANGE, 1.0, understood.turns))
+
+    def apply(self, correction: DetectedCorrection) -> bool:
+        """Changes a turn; False if that was stopped before anything was written."""
         before = self.session
-        if isinstance(correction, str):
-            if number:
-                before.turn_at(number)  # or the error that there is no such turn
-            turns = (number,) if number else self.understand(correction).turns
-            if not turns:
-                raise MtchatError("no turn has code to change yet")
-            correction = DetectedCorrection(turns[0], correction)
         made = apply_correction(self.generator(), before, correction, self.settings.sampling)
         return self.keep_result(before, made, "correction")
 

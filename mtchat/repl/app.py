@@ -20,12 +20,8 @@ from mtchat.console.console import Console, Leave
 from mtchat.console.parsing import make_encodable
 from mtchat.console.terminal import discard_typed, hide_typing, on_interrupt
 from mtchat.errors import DEBUG, MtchatError, UsageError
-from mtchat.features.checks.commands import keep_check
-from mtchat.features.checks.parse import states_check
-from mtchat.features.correction.detect import detect_correction
-from mtchat.features.explain.inquiry_view import take_question
-from mtchat.features.explain.questions import asks_about_program, is_question
 from mtchat.features.own_code.user_code import is_code
+from mtchat.features.understand.commands import respond
 from mtchat.files import MIB, PRIVATE, PRIVATE_FOLDER, content, regular, replace
 from mtchat.repl import toolbar
 from mtchat.repl.completion import SlashCompleter
@@ -253,21 +249,14 @@ def likely_command(text: str) -> str:
 
 
 def take_instruction(console: Console, text: str) -> None:
-    """What a text without a slash asks for: code, or what the program does, which needs no turn."""
-    session = console.session
-    is_correction = console.chat.detects_corrections and detect_correction(session.path, text) is not None
-    if is_code(text, session) and not is_correction:
+    """Does what a text without a slash asks for."""
+    if is_code(text, console.session):
         console.view.note("added as your own code, unchanged; /next TEXT treats TEXT as an instruction")
         console.add(text)
-        return
-    if number := step_to_drop(text):
+    elif number := step_to_drop(text):
         slash.do(console, f"drop {number}")
-        return
-    is_about = session.language.runs and asks_about_program(text, session)
-    if is_about or (not is_correction and is_question(text)):
-        take_question(console, text)
-        return
-    console.take(text)
+    else:
+        respond(console, text)
 
 
 def step_to_drop(text: str) -> str:
@@ -286,7 +275,7 @@ def dispatch(console: Console, line: str) -> None:
 
 def run_line(console: Console, line: str) -> None:
     """A command when the line begins with a slash and a letter; an instruction otherwise."""
-    text, session = make_encodable(line.strip()), console.session
+    text = make_encodable(line.strip())
     if not text:
         return
     if text == "/":
@@ -301,7 +290,5 @@ def run_line(console: Console, line: str) -> None:
         raise UsageError(f"did you mean {likely}? /next {text} sends it as an instruction")
     elif slash.is_command(text):
         slash.do(console, text[1:])
-    elif session.language.runs and states_check(text, session):
-        keep_check(console, text)
     else:
         take_instruction(console, text)

@@ -14,7 +14,7 @@ def do_next(console: Console, argument: str) -> None:
     """Treats TEXT as a new step, even if it reads like a correction."""
     if not argument.strip():
         raise UsageError("What is the next step? For example: /next make it print twice")
-    console.take(argument.strip(), new=True)
+    console.take(argument.strip())
 
 
 def do_add(console: Console, argument: str) -> None:

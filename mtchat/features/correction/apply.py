@@ -6,13 +6,12 @@ from types import MappingProxyType
 
 from mtchat.features.correction.carry import CarryingStopped, carry_change
 from mtchat.features.correction.compare import chunk_changes, compare_runs
-from mtchat.features.correction.detect import DetectedCorrection, detect_correction
+from mtchat.features.correction.detect import DetectedCorrection
 from mtchat.features.correction.rename import Rename, rename_everywhere, rename_in_checks
 from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.execute import carry_over, failed, never_ended
-from mtchat.generate.improve import take
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Correction as CorrectionRecord
@@ -23,21 +22,6 @@ from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Turn
 
 TRIES = 2
 BEST = (True, True)  # the best value of `rate`
-
-
-def take_or_correct(
-    generator: TurnGenerator, session: Session, instruction: str, sampling: Sampling, *, typed: str = ""
-) -> Session:
-    """The session after an instruction: changed if it is a correction, else with one more turn.
-
-    `typed` is the instruction as the user typed it, if that is shorter.
-    """
-    correction = detect_correction(session.path, instruction)
-    if correction is None:
-        return merge_redefinition(
-            generator, session, take(generator, session, instruction, sampling, typed=typed)
-        )
-    return apply_correction(generator, session, correction, sampling)
 
 
 def apply_correction(

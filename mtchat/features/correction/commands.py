@@ -3,7 +3,6 @@
 from mtchat.console.console import Console
 from mtchat.console.slash import Command
 from mtchat.errors import UsageError
-from mtchat.features.correction.detect import target_correction
 
 
 def do_correct(console: Console, argument: str) -> None:
@@ -20,7 +19,7 @@ def do_correct(console: Console, argument: str) -> None:
         raise UsageError("what should change? For example: /correct 2 make it case-insensitive")
     if number and not console.session.turn_at(number).chunk.strip():
         raise UsageError(f"turn {number} has no code to change yet; /code {number} lets you write it")
-    console.correct(target_correction(console.session.path, text, number))
+    console.correct(text, number)
 
 
 COMMANDS = (Command("correct", do_correct, usage="[N] TEXT", python_only=True),)

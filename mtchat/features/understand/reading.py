@@ -91,7 +91,7 @@ def certain(text: str, kind: Kind, turns: Sequence[int] = ()) -> Understanding:
 
 @dataclass(frozen=True)
 class LastText:
-    """The last text that was read, after the turn `base`, and the last turn that each of its readings made."""
+    """The last text that was read, after the turn `base`, and the last turn that each reading made."""
 
     text: str = ""
     base: str = ""
