@@ -9,17 +9,23 @@ and what it must not (`absent`). Turns that are not to change must keep their co
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from evals.corrections import maker_of
+from mtchat.cli import wiring
+from mtchat.console.view import View
 from mtchat.features.correction.apply import change_turns
 from mtchat.features.correction.compare import chunk_changes
+from mtchat.generate import policy
 from mtchat.generate.events import CorrectionCompared, Event, LaterTurnChanged
 from mtchat.generate.execute import execute
+from mtchat.generate.prompt import family
 from mtchat.generate.turn import TurnGenerator
+from mtchat.models import loader
+from mtchat.sandbox.host import execute as host
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
@@ -98,6 +104,23 @@ def judge(case: ChangeCase, generator: TurnGenerator) -> ChangeVerdict:
 
 def indent(code: str) -> str:
     return "\n".join(f"    {line}" for line in code.split("\n"))
+
+
+def maker_of(name: str, chosen: str) -> TurnGenerator:
+    """A generator as scripted mode has it."""
+    model = loader.model_loader().get(name)
+    wiring.wait_for(model, View.of(sys.stderr))
+    card = model.card()
+    kind = family.choose(card)
+    return TurnGenerator(
+        family.load(kind),
+        model.complete,
+        lambda program: host.run(program, LIMITS),
+        card,
+        kind,
+        policy=policy.load(chosen),
+        candidates=model.candidates,
+    )
 
 
 def main() -> None:

@@ -2,28 +2,26 @@
 
     python -m evals.corrections [--model starter-small] [--policy default] [--only WORD] [--out FILE.jsonl]
 
-Each row of `tests/cases/corrections` is a program of several turns and the next instruction. Without a model
-(`--model none`) only the recognition is measured.
+Each row of `tests/cases/corrections` is a program of several turns and the next instruction. The model says
+what each instruction means, as in the REPL. With `--recognition` no correction is carried out.
 """
 
 import argparse
 import ast
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import mtchat
 from evals import CASES
-from mtchat.features.correction.apply import apply_correction
-from mtchat.features.correction.detect import detect_correction
-from mtchat.generate import policy
-from mtchat.generate.turn import TurnGenerator
-from mtchat.models import loader
+from mtchat.conversation.conversation import Conversation
+from mtchat.features.understand.reading import WRITING, Kind, Understanding
+from mtchat.sandbox.host import execute
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
-from mtchat.session.settings import Limits, Sampling
+from mtchat.session.settings import Limits, Settings
 from mtchat.session.turn import Turn
 
 CORRECTIONS = CASES / "corrections"
@@ -82,19 +80,24 @@ def once(program: Program) -> bool:
     return all(count == 1 for count in names.values())
 
 
-def judged(case: Case, generator: TurnGenerator | None) -> Verdict:
-    """A verdict of a correction; without a model, of its recognition alone."""
-    session = case.session
-    found = detect_correction(session.path, case.say)
-    verdict = Verdict(case.say, case.kind, found is not None, found is not None and found.number == case.turn)
-    if found is None or generator is None or generator.run is None:
+def understood(case: Case, chat: Conversation) -> Understanding:
+    """What the model takes the instruction of a case for, among what writes code."""
+    chat.keep(case.session, "goto")
+    return chat.understand(case.say).among(WRITING)
+
+
+def judged(case: Case, chat: Conversation, recognition: bool) -> Verdict:
+    """A verdict of a correction; of its recognition alone if that is all that is wanted."""
+    reading, session = understood(case, chat).best, chat.session
+    changes = reading.kind is not Kind.STEP
+    aimed = reading.kind is Kind.RENAME or reading.turn == case.turn
+    verdict = Verdict(case.say, case.kind, changes, changes and aimed)
+    if not changes or recognition:
         return verdict
-    made = apply_correction(
-        generator, session.with_outcome(generator.run(session.program)), found, Sampling()
-    )
-    program = made.program
+    chat.follow(case.say, reading)
+    made, program = chat.session, chat.session.program
     last = len(made.path) + 1
-    outcome = generator.run(Program((*program.chunks, Chunk(last, case.check or "pass"))))
+    outcome = execute.run(Program((*program.chunks, Chunk(last, case.check or "pass"))), LIMITS)
     shown = "".join(outcome.outputs[: len(program.chunks)])
     seen = case.output is None or spaced(shown) == spaced(case.output)
     right = outcome.ok and seen and made.head != session.head
@@ -102,7 +105,7 @@ def judged(case: Case, generator: TurnGenerator | None) -> Verdict:
         verdict,
         right=right,
         once=once(program) and len(made.path) == len(session.path),
-        code=made.turn_at(found.number).chunk,
+        code=made.turn_at(case.turn).chunk,
         error=outcome.error or ("" if right else f"prints {shown!r}"),
     )
 
@@ -132,46 +135,26 @@ CLAIMS: dict[str, Callable[[Verdict], bool]] = {
 }
 
 
-def maker_of(name: str, chosen: str) -> TurnGenerator:
-    """A synthesizer as scripted mode has it."""
-    from mtchat.cli import wiring
-    from mtchat.console.view import View
-    from mtchat.generate.prompt import family
-    from mtchat.sandbox.host import execute
-
-    model = loader.model_loader().get(name)
-    wiring.wait_for(model, View.of(sys.stderr))
-    card = model.card()
-    kind = family.choose(card)
-    return TurnGenerator(
-        family.load(kind),
-        model.complete,
-        lambda program: execute.run(program, LIMITS),
-        card,
-        kind,
-        policy=policy.load(chosen),
-        candidates=model.candidates,
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default="starter-small", help="a model, or none")
+    parser.add_argument("--model", default="starter-small", help="the model (default: starter-small)")
     parser.add_argument("--policy", default="default")
     parser.add_argument("--set", default="corrections", help="name of the case file (default: corrections)")
     parser.add_argument("--only", default="", help="only instructions that contain this")
+    parser.add_argument("--recognition", action="store_true", help="carry no correction out")
     parser.add_argument("--out", type=Path, help="write each verdict to FILE")
     args = parser.parse_args()
-    generator = None if args.model == "none" else maker_of(args.model, args.policy)
-    verdicts = []
-    for case in cases(args.set):
-        if args.only in case.say:
-            verdicts.append(judged(case, generator))
-            if args.out:
-                with args.out.open("a") as out:
-                    out.write(json.dumps(asdict(verdicts[-1])) + "\n")
-    steps = [detect_correction(case.turns, case.say) is None for case in cases("steps")]
-    print("\n".join(report(verdicts, steps, ran=generator is not None)))
+    settings = Settings(policy=args.policy, seconds=LIMITS.seconds)
+    with Conversation(mtchat.load_model(args.model), settings=settings) as chat:
+        verdicts = []
+        for case in cases(args.set):
+            if args.only in case.say:
+                verdicts.append(judged(case, chat, args.recognition))
+                if args.out:
+                    with args.out.open("a") as out:
+                        out.write(json.dumps(asdict(verdicts[-1])) + "\n")
+        steps = [understood(case, chat).best.kind is Kind.STEP for case in cases("steps")]
+    print("\n".join(report(verdicts, steps, ran=not args.recognition)))
 
 
 if __name__ == "__main__":

@@ -71,12 +71,7 @@ class FakeModel:
 
     def classify(self, prompt: Prompt) -> Signals:
         """What `readings` says of the last message."""
-        asked = prompt.messages[-1].content if prompt.messages else prompt.text
-        key = max((key for key in self.readings if asked.endswith(key)), key=len, default="")
-        label, _, number = self.readings.get(key, "step").partition(" ")
-        pairs = (len(prompt.messages) - 2) // 2
-        about = int(number) if number else pairs
-        return Signals({label: 1.0}, tuple(float(place == about) for place in range(1, pairs + 1)))
+        return signals_for(prompt, self.readings)
 
     def text(self, prompt: Prompt) -> str:
         """The prompt as one text."""
@@ -108,3 +103,13 @@ class FakeModel:
 def usage(prompt: int, completion: int) -> Usage:
     """What a reply has cost after so many pieces."""
     return Usage(prompt, 0, completion)
+
+
+def signals_for(prompt: Prompt, readings: Mapping[str, str]) -> Signals:
+    """What a table of readings, as `FakeModel` has it, says of the last message of a prompt."""
+    asked = prompt.messages[-1].content if prompt.messages else prompt.text
+    key = max((key for key in readings if asked.endswith(key)), key=len, default="")
+    label, _, number = readings.get(key, "step").partition(" ")
+    pairs = (len(prompt.messages) - 2) // 2
+    about = int(number) if number else pairs
+    return Signals({label: 1.0}, tuple(float(place == about) for place in range(1, pairs + 1)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mtchat.console.captions import one_line
 from mtchat.console.view import View
-from mtchat.features.correction.patterns import STEP
+from mtchat.features.checks.expression import IDEOGRAPH
 from mtchat.generate.execute import Declined
 from mtchat.generate.interpretations import COMPARABLE_SHARE, Clarification, Interpretation
 
@@ -24,8 +24,8 @@ COMMANDS = {"e": "edit", "edit": "edit", "r": "retry", "retry": "retry", "u": "u
 
 AUTO, ALWAYS, NEVER = "auto", "always", "never"
 NEXT, THIS = "next", "this"
-WHICH = f"Is that a new step, or a clarification of this one? [{NEXT}] or {THIS}: "
-EITHER = f"type {NEXT} or {THIS}; a command skips the question, Ctrl-C repeats it"
+WHICH = f"Is that a clarification of this step, or a new one? [{THIS}] or {NEXT}: "
+EITHER = f"type {THIS} or {NEXT}; a command skips the question, Ctrl-C repeats it"
 WAYS = "Enter a number or rephrase. Enter = 1, Ctrl-C = skip."
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 CHOICE = re.compile(
@@ -172,7 +172,7 @@ class UserQuestions:
             index = parse_ordinal(choice, len(found))
             if index is not None and index < len(found):
                 return index
-            if index is None and (self.is_command(choice) or STEP.match(choice)):
+            if index is None and (self.is_command(choice) or is_sentence(choice)):
                 self.postpone(choice, "not a number")
                 return None
             self.view.note(f"type a number from 1 to {len(found)}, or Enter")
@@ -182,19 +182,17 @@ class UserQuestions:
         """What words say to do next; "" if they say what this step means; None if neither."""
         if self.is_command(words):
             return words
-        if words.startswith("/") or words.endswith("?"):
+        if words.startswith("/") or words.endswith(("?", "？")):
             return None
-        if not STEP.match(words):
-            return ""
         while (text := answer(WHICH)) is not None:
             word = text.strip()
             if self.is_command(word):
                 self.unsent = words  # which nobody has said what to do with
                 return word
-            if NEXT.startswith(word.lower()):
-                return words
             if THIS.startswith(word.lower()):
                 return ""
+            if NEXT.startswith(word.lower()):
+                return words
             self.view.note(EITHER)
         return None
 
@@ -202,6 +200,12 @@ class UserQuestions:
         """Keeps what was typed in place of an answer: it is done as soon as this turn is over."""
         self.later = words
         self.view.note(f"{why}; next: {one_line(words)}")
+
+
+def is_sentence(words: str) -> bool:
+    """Whether words typed in place of a number say what to do: several, or of a language without blanks."""
+    several = len(words.split()) > 1 or IDEOGRAPH.search(words) is not None
+    return several and not words.startswith("/") and not words.endswith(("?", "？"))
 
 
 def is_count(word: str) -> bool:

@@ -15,8 +15,12 @@ from mtchat.conversation.live import LiveSession, ignore_output
 from mtchat.conversation.ownership import exclusive
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export import format
-from mtchat.features.correction.apply import apply_correction, merge_redefinition
-from mtchat.features.correction.detect import DetectedCorrection, rename_correction
+from mtchat.features.correction.apply import (
+    DetectedCorrection,
+    apply_correction,
+    merge_redefinition,
+    rename_correction,
+)
 from mtchat.features.explain.fact import Fact
 from mtchat.features.explain.inquiry import Answer
 from mtchat.features.explain.statements import code_parts
@@ -39,6 +43,8 @@ from mtchat.session.prompt import ModelCard, Usage
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import attach
+
+TRIED = 2  # turns that a change is tried on, where the model only repeats the code of the first
 
 
 @dataclass(frozen=True)

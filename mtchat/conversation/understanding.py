@@ -1,16 +1,18 @@
 """What a text means in a live session: the model is asked about it with the prompt of the next turn."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from mtchat.conversation.live import LiveSession
 from mtchat.errors import ModelError
-from mtchat.features.understand.decide import by_form, by_signals
+from mtchat.features.understand.decide import by_first_signals, by_form, by_signals
 from mtchat.features.understand.reading import Kind, Reading, Understanding
 from mtchat.generate.context import TurnContext, TurnRequest
 from mtchat.models.loading import Classifier
 from mtchat.session.context import is_emptied
 from mtchat.session.prompt import Signals
 from mtchat.session.provenance import Step
+from mtchat.session.turn import Turn
 
 LONGEST = 2000  # characters; a longer text describes something new
 
@@ -20,15 +22,20 @@ def understand(live: LiveSession, text: str) -> Understanding:
     path = live.session.path
     if known := by_form(path, text):
         return known
-    if not path or len(text) > LONGEST or not live.session.language.runs:
-        return nothing_told(text)
+    if len(text) > LONGEST or not live.session.language.runs:
+        return nothing_told(path, text)
     context, shown = next_context(live, text)
     signals = ask_model(live, context)
-    return by_signals(path, text, signals, shown) if signals else nothing_told(text)
+    if signals and not path:
+        return by_first_signals(text, signals)
+    return by_signals(path, text, signals, shown) if signals else nothing_told(path, text)
 
 
-def nothing_told(text: str) -> Understanding:
-    return Understanding(text, (Reading(Kind.STEP),), "nothing")
+def nothing_told(path: Sequence[Turn], text: str) -> Understanding:
+    """A step; a change, if the user asks for one, would be about the last turn with code."""
+    numbers = [number for number, turn in enumerate(path, start=1) if turn.chunk.strip()]
+    change = (Reading(Kind.CHANGE, 0.0, tuple(reversed(numbers))),) if numbers else ()
+    return Understanding(text, (Reading(Kind.STEP), *change), "nothing")
 
 
 def next_context(live: LiveSession, text: str) -> tuple[TurnContext, tuple[int, ...]]:

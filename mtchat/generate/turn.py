@@ -53,7 +53,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
 
-Kind = TypeVar("Kind", bound=GenerationRecord)
+Generated = TypeVar("Generated", bound=GenerationRecord)
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class TurnGenerator:
         signed = self.signed(provenance, sampling)
         return TurnRequest(base, instruction, signed, typed, provenance.of, rest)
 
-    def signed(self, provenance: Kind, sampling: Sampling) -> Kind:
+    def signed(self, provenance: Generated, sampling: Sampling) -> Generated:
         """A provenance with this model, this family and the sampling filled in."""
         card = self.card
         return replace(

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from mtchat.errors import ModelError
 
-Logits = NDArray[numpy.float32]
+Floats = NDArray[numpy.float32]
+Logits = Floats
 S = TypeVar("S")
 
 

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy
-from numpy.typing import NDArray
 
+from mtchat.inference.decoder import Floats
 from mtchat.session.prompt import Signals
 
 FOLDER = Path(__file__).parent / "probes"
 LABELS = ("step", "change", "rename", "check", "question", "talk")
 BEGINS, ENDS, HEADER = "<|im_start|>", "<|im_end|>", 3  # a message: the mark, its role, a newline, its text
 FLOOR = 1e-4  # of an attention weight, before its logarithm
-Floats = NDArray[numpy.float32]
-Span = tuple[int, int]
+MessageSpan = tuple[int, int]
 
 
 @runtime_checkable
@@ -53,7 +52,7 @@ class InnerValues(Protocol):
 
 
 @dataclass(frozen=True)
-class Probe:
+class IntentProbe:
     """The fitted weights: `weights` (width, labels) and `bias` (labels,) at `layer`; `heads` (4, L * H).
 
     The rows of `heads` belong to: the instruction as the message sees it, the instruction as the end of the
@@ -83,7 +82,11 @@ class Probe:
         return Signals(labels, self.rank(values, message, end, exchanges))
 
     def rank(
-        self, values: InnerValues, message: Span, end: int, exchanges: Sequence[tuple[Span, Span]]
+        self,
+        values: InnerValues,
+        message: MessageSpan,
+        end: int,
+        exchanges: Sequence[tuple[MessageSpan, MessageSpan]],
     ) -> tuple[float, ...]:
         """How likely the message is about each exchange: its instruction and its code."""
         if len(exchanges) < 2:
@@ -101,7 +104,7 @@ class Probe:
         return tuple(map(float, softmax(scores)))
 
 
-def message_spans(ids: Sequence[int], begins: int, ends: int) -> list[Span]:
+def message_spans(ids: Sequence[int], begins: int, ends: int) -> list[MessageSpan]:
     """The text of each message: from behind its header to its end mark, or to the end of `ids`."""
     starts = [at + HEADER for at, id in enumerate(ids) if id == begins]
     stops = [at for at, id in enumerate(ids) if id == ends]
@@ -115,13 +118,13 @@ def softmax(scores: Floats) -> Floats:
 
 
 @cache
-def load_probe(fingerprint: str) -> Probe | None:
+def load_probe(fingerprint: str) -> IntentProbe | None:
     """The probe for a model with this fingerprint; None if there is none."""
     file = FOLDER / f"{fingerprint[:16]}.npz"
     if not fingerprint or not file.is_file():
         return None
     with numpy.load(file) as parts:
-        return Probe(
+        return IntentProbe(
             layer=int(parts["layer"]),
             weights=parts["weights"].astype(numpy.float32),
             bias=parts["bias"].astype(numpy.float32),

@@ -17,14 +17,14 @@ from mtchat.store.listing import (
 )
 from mtchat.store.log import Log
 from mtchat.store.machine import LatestSessions, OwnedFiles
-from mtchat.store.reading import Reading, load, read
+from mtchat.store.reading import LogContents, load, read
 
 __all__ = [
     "SUFFIX",
     "LatestSessions",
     "Log",
+    "LogContents",
     "OwnedFiles",
-    "Reading",
     "Summary",
     "attach",
     "attached_below",

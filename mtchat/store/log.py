@@ -14,7 +14,7 @@ from mtchat.errors import MtchatError
 from mtchat.session.session import Session
 from mtchat.store import listing
 from mtchat.store.events import header, list_changes, to_line
-from mtchat.store.reading import MOST, Reading, parse, read
+from mtchat.store.reading import MOST, LogContents, parse, read
 from mtchat.version import __version__
 
 
@@ -171,7 +171,7 @@ class Log:
     ) -> None:
         self.close()
 
-    def _take(self, reading: Reading, size: int) -> None:
+    def _take(self, reading: LogContents, size: int) -> None:
         self.session = reading.session
         self.notices += reading.notices
         self._end = reading.end
@@ -199,7 +199,7 @@ class Log:
         if (self._end or self._file is not None) and not self.path.exists():
             self.close()
             self.notices += (f"{self.path} was removed while it was open; it is written again in full",)
-            self._take(Reading(Session(name=self.name)), 0)
+            self._take(LogContents(Session(name=self.name)), 0)
         if self._file is None:
             self._create()
         elif self._changed_by_others(self._file):

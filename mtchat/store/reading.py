@@ -18,7 +18,7 @@ BOM = b"\xef\xbb\xbf"  # that some editors put before the first line
 
 
 @dataclass(frozen=True)
-class Reading:
+class LogContents:
     """A session as its file has it. `end` is the length of the good part in bytes, 0 before a whole header;
     `open_ended` says that its last line lacks a newline."""
 
@@ -33,7 +33,7 @@ def load(path: Path) -> Session:
     return read(path).session
 
 
-def read(path: Path) -> Reading:
+def read(path: Path) -> LogContents:
     """The session in a file, with what there is to say about it."""
     return parse(files.read(path, MOST), path)
 
@@ -82,14 +82,14 @@ def require_known(parents: Mapping[str, str], turn: str) -> str:
     return turn
 
 
-def parse(data: bytes, path: Path) -> Reading:
+def parse(data: bytes, path: Path) -> LogContents:
     """The session in the bytes of a file; the name of a session is the name of its file."""
     session = Session(name=path.stem)
     lines, torn = split(data.removeprefix(BOM))
     if not lines:
         if not matches_start(torn) or (data and not torn):
             raise MtchatError(f"{path} is not a session file: it does not begin with a session event")
-        return Reading(session, torn_notice(path, torn))
+        return LogContents(session, torn_notice(path, torn))
     check_header(lines[0], path)
     history, edited = replay_lines(lines, History(session), path)
     notices = torn_notice(path, torn)
@@ -97,7 +97,7 @@ def parse(data: bytes, path: Path) -> Reading:
         where = ", ".join(str(number) for number in edited)
         notices += (f"{path.name}: edited by hand, or written by another mtchat: line {where}",)
     end = len(data) - len(torn)
-    return Reading(history.session, notices, end, open_ended=not data[:end].endswith(b"\n"))
+    return LogContents(history.session, notices, end, open_ended=not data[:end].endswith(b"\n"))
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:

@@ -3,7 +3,7 @@
 import pytest
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.parse import ParsedCheck, WordedCheck, parse_check, states_check
+from mtchat.features.checks.parse import ParsedCheck, WordedCheck, parse_check
 from mtchat.session.program import CheckResult, describe_check
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -13,38 +13,7 @@ SESSION = Session().extend(
 )
 
 
-@pytest.mark.parametrize(
-    "instruction",
-    [
-        "after this total must be 42",
-        "check that items is empty",
-        "check: total == 42",
-        "After turn 1, the total should be at least 42.",
-        "please check that items has two entries",
-    ],
-)
-def test_an_instruction_that_says_what_must_hold_of_a_name_states_a_check(instruction: str):
-    assert states_check(instruction, SESSION)
-
-
-@pytest.mark.parametrize(
-    "instruction",
-    [
-        "check that n is prime",
-        "check that the list is sorted",
-        "after this print it",
-        "check that total is 42\nand print it",
-        "Print total. It must be 42.",
-        "total == 42",
-        "check that total is 42" + " is 42" * 99999,
-    ],
-)
-def test_what_names_nothing_of_the_program_is_for_the_model(instruction: str):
-    assert not states_check(instruction, SESSION)
-
-
 def test_a_session_without_turns_has_nothing_to_check():
-    assert not states_check("check that total is 42", Session())
     with pytest.raises(MtchatError, match="no turn to check yet"):
         parse_check("total == 42", Session())
 

@@ -1,19 +1,23 @@
-"""Corrections in words: which instructions are some, of which turn, and what becomes of the program."""
+"""Corrections in words: what becomes of the program."""
 
 from dataclasses import replace
 
 import pytest
 
-from evals import corrections
-from evals.corrections import Case
 from mtchat.errors import MtchatError
-from mtchat.features.correction.apply import take_or_correct
-from mtchat.features.correction.detect import detect_correction
+from mtchat.features.correction.apply import (
+    DetectedCorrection,
+    apply_correction,
+    merge_redefinition,
+    rename_correction,
+)
 from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere
+from mtchat.features.understand.rename import parse_rename
 from mtchat.generate.edit_code import splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, Event
 from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
+from mtchat.generate.turn import TurnGenerator
 from mtchat.session.navigation import last_correction, redo_steps, undo_steps
 from mtchat.session.provenance import Correction as CorrectionRecord
 from mtchat.session.session import Session
@@ -21,50 +25,32 @@ from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, KEPT, Turn, TurnO
 from mtchat.store.events import History, apply_event, as_read_back, list_changes
 from tests.support.generate import CTRL_C, GREEDY, chunks, run, scripted_generator, statuses
 
-CASES = corrections.cases("corrections")
-WORDINGS = corrections.cases("wordings")  # of programs that only the words are tried on
-STEPS = corrections.cases("steps")
-
 
 def talk(*turns: tuple[str, str]) -> Session:
     return Session().extend(tuple(Turn(instruction, chunk) for instruction, chunk in turns))
 
 
+def corrected_as(generator: TurnGenerator, session: Session, wish: str, number: int = 1) -> Session:
+    """The session with a turn changed."""
+    return apply_correction(generator, session, DetectedCorrection(number, wish), GREEDY)
+
+
+def renamed(session: Session, wish: str) -> Session:
+    """The session with a name changed, for which no model is asked."""
+    rename = parse_rename(session.path, wish)
+    assert rename is not None
+    correction = rename_correction(rename, session.path, wish)
+    return apply_correction(scripted_generator(), session, correction, GREEDY)
+
+
+def stepped(generator: TurnGenerator, session: Session, wish: str) -> Session:
+    """The session after a next step, whose function may take the place of an earlier one."""
+    return merge_redefinition(generator, session, take(generator, session, wish, GREEDY))
+
+
 COUNTING = talk(
     ("write count", "def count(text):\n    return text.count('a')"), ("print it", "print(count('aA'))")
 )
-
-
-@pytest.mark.parametrize("case", [*CASES, *WORDINGS], ids=lambda case: case.say)
-def test_a_correction_is_recognised_and_its_turn_found(case: Case) -> None:
-    found = detect_correction(case.session.path, case.say)
-    assert found is not None
-    assert found.number == case.turn
-    if case.kind != "unseen":
-        assert (found.rename is not None) == (case.kind == "rename")
-
-
-@pytest.mark.parametrize("case", STEPS, ids=lambda case: case.say)
-def test_an_ordinary_next_step_is_no_correction(case: Case) -> None:
-    assert detect_correction(case.session.path, case.say) is None
-
-
-@pytest.mark.parametrize("say", [case.say for case in CASES])
-def test_nothing_is_a_correction_where_there_is_no_code_yet(say: str) -> None:
-    assert detect_correction((), say) is None
-    assert detect_correction((Turn("think", ""),), say) is None
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case.kind == "rename"], ids=lambda case: case.say)
-def test_a_rename_asks_no_model_and_the_program_does_what_it_did(case: Case) -> None:
-    generator = scripted_generator()
-    verdict = corrections.judged(case, generator)
-    assert verdict.good, verdict
-
-
-def test_the_set_is_as_large_as_is_said() -> None:
-    assert len({case.say for case in CASES}) >= 60
-    assert len({case.say for case in STEPS}) >= 25
 
 
 RENAMED = [
@@ -129,19 +115,19 @@ def test_a_rename_changes_the_name_and_nothing_that_is_only_spelled_like_it(old:
 def test_a_rename_to_a_name_that_is_taken_or_none_is_refused(new: str, sign: str) -> None:
     session = talk(("set both", "total = 1\nother = 2"))
     with pytest.raises(MtchatError, match=sign):
-        take_or_correct(scripted_generator(), session, f"rename total to {new}", GREEDY)
+        renamed(session, f"rename total to {new}")
 
 
 def test_a_name_that_an_import_gives_gets_another_one_there() -> None:
     session = talk(("import it", "from math import sqrt\nprint(sqrt(4))"))
-    made = take_or_correct(scripted_generator(), session, "rename sqrt to root", GREEDY)
+    made = renamed(session, "rename sqrt to root")
     assert chunks(made) == ["from math import sqrt as root\nprint(root(4))"]
 
 
 def test_a_rename_that_could_break_the_program_is_refused_with_the_reason() -> None:
     session = talk(("set it", "total = 1"), ("print it", "print(eval('total + 1'))"))
     with pytest.raises(MtchatError, match=r"evaluates text .* in turn 2\)\. Nothing was changed"):
-        take_or_correct(scripted_generator(), session, "rename total to sums", GREEDY)
+        renamed(session, "rename total to sums")
 
 
 def test_only_a_name_that_the_program_has_can_be_renamed() -> None:
@@ -152,7 +138,7 @@ def test_only_a_name_that_the_program_has_can_be_renamed() -> None:
 
 def test_a_rename_reaches_every_turn_and_keeps_the_old_branch() -> None:
     session = talk(("set it", "total = 1"), ("other", "x = 2"), ("print it", "print(total)"))
-    made = take_or_correct(scripted_generator(), session, "rename total to balance", GREEDY)
+    made = renamed(session, "rename total to balance")
     assert chunks(made) == ["balance = 1", "x = 2", "print(balance)"]
     assert statuses(made) == [EDITED, KEPT, KEPT]
     assert made.path[0].instruction == "set it\nrename total to balance"
@@ -175,7 +161,7 @@ def test_a_rename_of_a_method_is_told_from_that_of_a_variable(say: str, wanted: 
     session = talk(
         ("add it up", "class A:\n    def total(self): return 1"), ("keep it", "total = A().total()")
     )
-    assert chunks(take_or_correct(scripted_generator(), session, say, GREEDY)) == wanted
+    assert chunks(renamed(session, say)) == wanted
 
 
 def test_kept_checks_follow_a_rename() -> None:
@@ -184,7 +170,7 @@ def test_kept_checks_follow_a_rename() -> None:
     session = session.with_options(
         first.id, TurnOptions(("total == 1", "total is 'total'", "not ("))
     ).with_options(second.id, TurnOptions(("f(total=total) == 1",)))
-    made = take_or_correct(scripted_generator(), session, "rename total to balance", GREEDY)
+    made = renamed(session, "rename total to balance")
     assert [made.options_of(turn.id).checks for turn in made.path] == [
         ("balance == 1", "balance is 'total'", "not ("),
         ("f(total=balance) == 1",),
@@ -198,8 +184,8 @@ def test_kept_checks_follow_a_rename() -> None:
 def test_a_correction_takes_the_place_of_the_turn_and_later_turns_keep_their_code() -> None:
     better = "def count(text):\n    return text.lower().count('a')"
     events: list[Event] = []
-    made = take_or_correct(
-        scripted_generator(better, on_event=events.append), COUNTING, "make it case-insensitive", GREEDY
+    made = corrected_as(
+        scripted_generator(better, on_event=events.append), COUNTING, "make it case-insensitive"
     )
     assert chunks(made) == [better, "print(count('aA'))"]
     assert statuses(made) == [COMPLETE, KEPT]
@@ -215,9 +201,7 @@ def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
     session = COUNTING.with_options(first.id, TurnOptions(("count('a') == 1",))).with_options(
         second.id, TurnOptions(context="folded")
     )
-    made = take_or_correct(
-        scripted_generator("def count(text):\n    return 1"), session, "make it return 1", GREEDY
-    )
+    made = corrected_as(scripted_generator("def count(text):\n    return 1"), session, "make it return 1")
     assert [made.options_of(turn.id) for turn in made.path] == [
         TurnOptions(("count('a') == 1",)),
         TurnOptions(context="folded"),
@@ -226,7 +210,7 @@ def test_marks_of_the_corrected_turn_and_of_later_ones_stay() -> None:
 
 def test_a_correction_that_changes_nothing_twice_leaves_the_program_as_it_is() -> None:
     same = COUNTING.path[0].chunk
-    made = take_or_correct(scripted_generator(same, same), COUNTING, "make it better", GREEDY)
+    made = corrected_as(scripted_generator(same, same), COUNTING, "make it better")
     assert made.head == COUNTING.head
     assert chunks(made) == chunks(COUNTING)
 
@@ -235,7 +219,7 @@ def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
     session = scripted_generator().execute(COUNTING)
     good = "def count(text):\n    return 7"
     generator = scripted_generator("def count():\n    return 7", good)
-    made = take_or_correct(generator, session, "make it return 7", GREEDY)
+    made = corrected_as(generator, session, "make it return 7")
     assert chunks(made)[0] == good
     assert made.path[0].provenance.sampling.temperature > 0
     assert len(made.turns) == 6  # the first try is kept beside it
@@ -243,11 +227,10 @@ def test_a_correction_that_breaks_the_program_is_tried_once_more() -> None:
 
 def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judge() -> None:
     session = scripted_generator().execute(COUNTING)
-    made = take_or_correct(
+    made = corrected_as(
         scripted_generator("def count():\n    return 7", "def count(): return 8"),
         session,
         "make it return 7",
-        GREEDY,
     )
     assert chunks(made)[0] == "def count():\n    return 7"
     assert made.outcome is not None
@@ -256,12 +239,10 @@ def test_a_correction_that_breaks_the_program_twice_is_kept_for_the_user_to_judg
 
 def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_came_of_it() -> None:
     session = COUNTING.name_branch("main")
-    made = take_or_correct(
-        scripted_generator("def count(text):\n    return 7"), session, "make it return 7", GREEDY
-    )
+    made = corrected_as(scripted_generator("def count(text):\n    return 7"), session, "make it return 7")
     assert made.branches == {"main": made.head}
     same = COUNTING.path[0].chunk
-    assert take_or_correct(scripted_generator(same, same), session, "make it better", GREEDY).branches == {
+    assert corrected_as(scripted_generator(same, same), session, "make it better").branches == {
         "main": COUNTING.head
     }
 
@@ -269,27 +250,23 @@ def test_a_named_branch_goes_along_with_a_correction_and_stays_where_nothing_cam
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_an_interrupted_correction_leaves_the_program_as_it_is_and_loses_nothing(family) -> None:
     generator = scripted_generator(f"def count(text):\n    ret{CTRL_C}", family=family)
-    made = take_or_correct(generator, COUNTING, "make it case-insensitive", GREEDY)
+    made = corrected_as(generator, COUNTING, "make it case-insensitive")
     assert made.head == COUNTING.head
     assert any(turn.status == INTERRUPTED for turn in made.turns)
-    assert (
-        take_or_correct(scripted_generator(CTRL_C), COUNTING, "make it case-insensitive", GREEDY) is COUNTING
-    )
+    assert corrected_as(scripted_generator(CTRL_C), COUNTING, "make it case-insensitive") is COUNTING
 
 
 @pytest.mark.parametrize("family", [codegen, instruct])
 def test_a_correction_is_made_again_byte_for_byte_by_verify(family) -> None:
     reply = "def count(text):\n    return text.lower().count('a')\n\nprint(count('x'))"
     generator = scripted_generator(reply, reply, family=family)
-    made = take_or_correct(generator, COUNTING, "make it case-insensitive", GREEDY)
+    made = corrected_as(generator, COUNTING, "make it case-insensitive")
     assert list(generator.verify(made)) == [None]
 
 
 def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> None:
     again = "def count(text):\n    return 5"
-    made = take_or_correct(
-        scripted_generator(again, dry_run=run), COUNTING, "write a count that gives 5", GREEDY
-    )
+    made = stepped(scripted_generator(again, dry_run=run), COUNTING, "write a count that gives 5")
     assert chunks(made) == [again, "print(count('aA'))"]
     assert made.path[0].instruction == "write count\nwrite a count that gives 5"
     assert any(turn.instruction == "write a count that gives 5" for turn in made.turns)
@@ -299,15 +276,13 @@ def test_a_turn_that_only_writes_a_function_again_changes_it_where_it_is() -> No
     "reply", ["def count(text):\n    return 5\nprint(count(''))", "def other():\n    pass"]
 )
 def test_a_turn_that_does_anything_else_as_well_stays_a_turn(reply: str) -> None:
-    made = take_or_correct(scripted_generator(reply, family=instruct), COUNTING, "write a thing", GREEDY)
+    made = stepped(scripted_generator(reply, family=instruct), COUNTING, "write a thing")
     assert len(made.path) == 3
 
 
 def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() -> None:
     again = "def count(text, letter):\n    return text.count(letter)"
-    made = take_or_correct(
-        scripted_generator(again, dry_run=run), COUNTING, "write a count of any letter", GREEDY
-    )
+    made = stepped(scripted_generator(again, dry_run=run), COUNTING, "write a count of any letter")
     assert chunks(made) == [*chunks(COUNTING), again]
 
 
@@ -407,9 +382,7 @@ def test_what_is_to_be_removed_is_not_put_back() -> None:
 
 
 def corrected() -> Session:
-    return take_or_correct(
-        scripted_generator("def count(text):\n    return 9"), COUNTING, "make it return 9", GREEDY
-    )
+    return corrected_as(scripted_generator("def count(text):\n    return 9"), COUNTING, "make it return 9")
 
 
 def test_undo_of_a_correction_goes_back_to_the_turns_as_they_were_and_redo_brings_it_back() -> None:

@@ -24,8 +24,11 @@ OTHER = "def count(text):\n    return 2"
 UNTIL = 240
 
 
+READINGS = dict.fromkeys(("make it return 2", "make x a string", "make it better"), "change 1")
+
+
 def spoken(folder: Path, *replies: str):
-    return console_in(folder, Spoken(*replies))
+    return console_in(folder, Spoken(*replies, readings=READINGS))
 
 
 def test_a_correction_changes_the_turn_and_shows_what_changed_and_the_way_out(tmp_path: Path) -> None:
@@ -125,7 +128,7 @@ def test_an_interrupted_correction_keeps_the_program_and_what_was_written(tmp_pa
                 if len(self.asked) > 1:
                     raise KeyboardInterrupt
 
-    console = console_in(tmp_path, Interrupted("x = 1", "half = 1"))
+    console = console_in(tmp_path, Interrupted("x = 1", "half = 1", readings=READINGS))
     dispatch(console, "set x")
     dispatch(console, "make it better")
     assert "the program is unchanged; the attempt is kept as a branch" in said(console)

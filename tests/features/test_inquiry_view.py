@@ -1,6 +1,5 @@
 """A question is answered below the conversation, from what is certain first, and is never a turn."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,75 +7,26 @@ import pytest
 from mtchat.console.console import Console, Leave
 from mtchat.conversation.editing import without_turn
 from mtchat.errors import ExitCode, UsageError
-from mtchat.features.explain.questions import is_question
 from mtchat.repl import app
 from mtchat.repl.app import dispatch
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 from mtchat.store import load
-from tests import CASES, SESSIONS
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.scripts import RUN_NOWHERE, needs_sandbox, played
 
-CORRECTIONS = CASES / "corrections"
 WRAP = "import textwrap\nlines = textwrap.wrap('aa bb', 2)"
 COSTS = "rows = [('groceries', 200), ('rent', 9), ('groceries', 35)]\ncosts = {'groceries': 235}"
 WRITE = "with open('report.txt', 'w') as out:\n    out.write('all')"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "what does polyfit return?",
-        "where is the report?",
-        "how do i save this program",
-        "where is my file",
-        "is it right?",
-        "what is total?",
-        "how many words are there?",
-        "which month was best?",
-        "what does it print?",
-        "why not use a set?",
-    ],
-)
-def test_what_ends_with_a_question_mark_or_has_the_form_of_a_question_is_one(text: str) -> None:
-    assert is_question(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "can you print the total?",
-        "could you sort it?",
-        "please sort it?",
-        "how about a pie chart?",
-        "what about bars?",
-        "print whether it is even. ok?",
-        "ask the user: how are you? then print the answer",
-        "how many words are there",
-        "print what it is",
-        "where possible use sets",
-    ],
-)
-def test_a_request_is_none(text: str) -> None:
-    assert not is_question(text)
-
-
-def test_without_its_mark_no_step_of_a_session_and_no_correction_is_taken_for_a_question() -> None:
-    cases = [
-        json.loads(line) for file in CORRECTIONS.glob("*.jsonl") for line in file.read_text().splitlines()
-    ]
-    turns = [turn for file in SESSIONS.glob("*.jsonl") for turn in load(file).turns]
-    texts = [each["say"] for each in cases] + [turn.instruction for turn in turns]
-    assert len(texts) > 250
-    assert [text for text in texts if is_question(text) and not text.endswith("?")] == []
-
-
 def asked(folder: Path, code: str, question: str, *replies: str) -> tuple[Console, str]:
     """A console with a program that really ran, after a question, and what it said to that."""
     with Sandbox() as ground:
-        console = console_in(folder, Spoken(code, *replies), runs=ground.resume)
+        console = console_in(
+            folder, Spoken(code, *replies, readings={question: "question"}), runs=ground.resume
+        )
         console.chat.sandbox = ground
         dispatch(console, "begin")
         before = len(said(console))
@@ -131,7 +81,9 @@ def test_a_command_answers_whatever_looks_like_a_step(tmp_path: Path) -> None:
 
 
 def test_a_question_before_there_is_a_program_is_no_turn(tmp_path: Path) -> None:
-    console = console_in(tmp_path, Spoken("I write Python step by step."))
+    console = console_in(
+        tmp_path, Spoken("I write Python step by step.", readings={"what can you do?": "question"})
+    )
     dispatch(console, "what can you do?")
     assert console.session.turns == ()
     assert "≈ I write Python step by step." in said(console)
@@ -192,7 +144,11 @@ def test_only_a_step_by_its_number_is_dropped(text: str) -> None:
 def test_a_script_answers_a_question_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["set", "what does set return?", "/next show"]
     code, told = played(
-        tmp_path, words, box=RUN_NOWHERE, replies={"what does set return?": "It returns a set."}
+        tmp_path,
+        words,
+        box=RUN_NOWHERE,
+        replies={"what does set return?": "It returns a set."},
+        readings={"what does set return?": "question"},
     )
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n\nprint(x * 7)\n"

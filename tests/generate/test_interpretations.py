@@ -428,12 +428,12 @@ def test_what_is_typed_in_place_of_a_number_comes_next_and_the_live_try_stays(
         (["2"], 1, ""),
         ([""], 0, ""),
         ([None], None, ""),
-        (["a list"], "a list", ""),
-        (["the second, please"], "the second, please", ""),
+        (["a list", ""], "a list", ""),
+        (["the second, please", "this"], "the second, please", ""),
         (["/undo"], None, "/undo"),
         (["/undone", "1"], 0, ""),
         (["why is it 5?", "2"], 1, ""),
-        (["print the sum", ""], None, "print the sum"),
+        (["print the sum", ""], "print the sum", ""),
         (["print the sum", "next"], None, "print the sum"),
         (["print the sum", "perhaps", "n"], None, "print the sum"),
         (["sort it downwards", "this"], "sort it downwards", ""),
@@ -453,7 +453,7 @@ def test_which_of_both_is_meant_tells_what_can_be_typed_and_a_command_leaves_it_
     answers = ["print the sum", "perhaps", "/undo"]
     console = console_in(tmp_path)
     assert console.questions.ask_meaning(lambda label: answers.pop(0), TWO) is None
-    assert said(console).count("type next or this;") == 1
+    assert said(console).count("type this or next;") == 1
     assert (console.questions.later, console.questions.unsent) == ("/undo", "print the sum")
 
 

@@ -404,8 +404,8 @@ def unclear(screen: Terminal) -> None:
 
 def test_a_next_step_typed_at_a_question_is_done_after_it(screen: Terminal, tmp_path: Path) -> None:
     unclear(screen)
-    say(screen, "define x", "Is that a new step, or a clarification of this one? [next] or this:")
-    screen.send(ENTER)
+    say(screen, "define x", "Is that a clarification of this step, or a new one? [this] or next:")
+    screen.send("next" + ENTER)
     screen.wait("skipped the question; next: define x")
     screen.wait("\n3› ")
     assert "2› define x\nx = 1\n" in screen.text

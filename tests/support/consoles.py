@@ -1,8 +1,9 @@
 """Consoles for tests: a model that answers from a list, a sandbox made of functions, and a screen to read."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -16,14 +17,18 @@ from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log
-from tests.support.fake_repl import Fake, FakeSandbox, run
+from tests.support.fake_repl import READINGS, Fake, FakeSandbox, run
 
 
 class Spoken(Fake):
-    """A model that gives its replies in order, and keeps what it was asked."""
+    """A model that gives its replies in order, and keeps what it was asked.
 
-    def __init__(self, *replies: str) -> None:
+    `readings` says what it takes instructions for.
+    """
+
+    def __init__(self, *replies: str, readings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.replies = list(replies)
+        self.readings = READINGS | readings
         self.asked: list[tuple[Prompt, Sampling]] = []
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,9 +15,10 @@ from mtchat.conversation.interfaces import OnOutput
 from mtchat.repl import app
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Location, Program, RunInputs
-from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals, Usage
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log
+from mtchat.testing import signals_for
 
 REPLIES = {
     "define x": "x = 1\n```\n",
@@ -35,10 +36,19 @@ REPLIES = {
 }
 
 
+# What it takes instructions for; all others are steps.
+READINGS = {
+    "make x two instead": "change 1",
+    "after this x must be 2": "check",
+    "what does this do?": "question",
+}
+
+
 class Fake:
     """A model that is always ready; "slowly" writes a line a tick until it is stopped, "briefly" twenty."""
 
     name = "fake"
+    readings: Mapping[str, str] = READINGS
 
     def begin(self) -> None: ...
 
@@ -76,6 +86,9 @@ class Fake:
         text = next((reply for key, reply in REPLIES.items() if wish.endswith(key)), "pass\n```\n")
         for start in range(0, len(text), 5):
             yield Piece(text[start : start + 5], Usage(100, 60, start // 5 + 1, 0.1, 0.2))
+
+    def classify(self, prompt: Prompt) -> Signals:
+        return signals_for(prompt, self.readings)
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         for number in range(count):

@@ -1,8 +1,9 @@
 """Scripts of instructions, answered from a table: what they print and how they end."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -14,9 +15,10 @@ from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
-from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
+from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals, Usage
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log
+from mtchat.testing import signals_for
 from tests.support.consoles import handed
 
 needs_sandbox = pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
@@ -30,8 +32,8 @@ def nothing(program: Program, limits: Limits, given: RunInputs) -> Outcome:
 class Table:
     """An engine that answers from a table; what is not in it raises."""
 
-    def __init__(self, replies: dict[str, str]) -> None:
-        self.replies = replies
+    def __init__(self, replies: dict[str, str], readings: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.replies, self.readings = replies, readings
         self.card = ModelCard("table", chat=True, context=1000)
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
@@ -41,6 +43,9 @@ class Table:
             raise KeyboardInterrupt
         answer = "mended" if "corrected" in wish else next(key for key in self.replies if wish.endswith(key))
         yield Piece(self.replies[answer] + "\n```\n", Usage(10, 5, 3, 0.1, 0.1, "stop"))
+
+    def classify(self, prompt: Prompt) -> Signals:
+        return signals_for(prompt, self.readings)
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         for number in range(count):
@@ -79,10 +84,11 @@ def played(
     box: Runner = REAL,
     attached: Sequence[Path] = (),
     replies: dict[str, str] | None = None,
+    readings: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[int, str]:
     """The exit code of a script and what it said on stderr; the session is saved as `played`."""
     err = io.StringIO()
-    model = LoadingModel("table", lambda report: Table(REPLIES | (replies or {})))
+    model = LoadingModel("table", lambda report: Table(REPLIES | (replies or {}), readings))
     with Log.open(folder / "played.jsonl") as log:
         script = Script(words, run, fix, "", Settings(policy="plain"), attached)
         code = run_script(script, log, model, box, View(err, live=False, color=False))

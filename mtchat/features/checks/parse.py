@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from mtchat.errors import MtchatError, UsageError
-from mtchat.features.checks.expression import IDEOGRAPH, LONGEST, asserted, find_mentions, free_names
+from mtchat.features.checks.expression import IDEOGRAPH, LONGEST, asserted, free_names
 from mtchat.session.names import bound_names, parse_module
 from mtchat.session.program import Program, assemble, parse_expression
 from mtchat.session.session import Session
 
-OPENING = re.compile(r"(?:please\s+)?(?:check\s+that\b|check\s*:|(?:check\s+that\s+)?after\b)", re.IGNORECASE)
+OPENING = re.compile(r"check\s+that\b|check\s*:", re.IGNORECASE)  # may stand before a check in Python
 NUMBERED = re.compile(
     r"(?:(?:check\s+that\s+)?(?:after\s+)?(?:turn|step)\s+(?P<turn>\d{1,9})\s*[,:]?\s|(?P<number>\d{1,9})\s*:)\s*"
     r"(?P<rest>.+)",
@@ -38,14 +38,6 @@ class WordedCheck:
 
     turn: int
     text: str
-
-
-def states_check(instruction: str, session: Session) -> bool:
-    """Whether an instruction says what must hold of something in the program."""
-    if OPENING.match(instruction) is None or "\n" in instruction.strip() or len(instruction) > LONGEST:
-        return False
-    mentions = find_mentions(instruction, session.program.source) if session.path else None
-    return mentions is not None and bool(mentions.names)
 
 
 def parse_check(text: str, session: Session) -> ParsedCheck | WordedCheck:

@@ -1,1 +1,1 @@
-"""Corrections in words: detects them, finds the turn they refer to, and changes it."""
+"""Corrections in words: what becomes of the program, by the model or, for a rename, by its syntax tree."""

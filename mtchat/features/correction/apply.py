@@ -1,13 +1,12 @@
-"""Applies an instruction: as the next step, or as a correction that changes an earlier turn."""
+"""Applies a correction: an instruction that changes an earlier turn."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mtchat.features.correction.carry import CarryingStopped, carry_change
 from mtchat.features.correction.compare import chunk_changes, compare_runs
-from mtchat.features.correction.detect import DetectedCorrection
-from mtchat.features.correction.rename import Rename, rename_everywhere, rename_in_checks
+from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere, rename_in_checks, spells
 from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, TurnWritten
@@ -22,6 +21,26 @@ from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Turn
 
 TRIES = 2
 BEST = (True, True)  # the best value of `rate`
+
+
+@dataclass(frozen=True)
+class DetectedCorrection:
+    """A change of turn `number` as `wish` says; `rename` is set if rules can do it without a model.
+
+    `others` are turns that may be meant instead, the likeliest first: they are tried where the model has
+    nothing to change in the one before.
+    """
+
+    number: int
+    wish: str
+    rename: Rename | None = None
+    others: tuple[int, ...] = ()
+
+
+def rename_correction(rename: Rename, path: Sequence[Turn], instruction: str) -> DetectedCorrection:
+    """The correction that renames something: of the first turn with the old name."""
+    first = next(number for number, turn in enumerate(path, start=1) if spells(turn, rename.old))
+    return DetectedCorrection(first, instruction, rename if can_rename(rename, path) else None)
 
 
 def apply_correction(

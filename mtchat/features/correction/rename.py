@@ -31,6 +31,11 @@ def kind_said(wish: str) -> str:
     return match["kind"].lower() if match else ""
 
 
+def spells(turn: Turn, name: str) -> bool:
+    """Whether the code of a turn has a name, in whatever role."""
+    return re.search(rf"\b{re.escape(name)}\b", turn.chunk) is not None
+
+
 def can_rename(rename: Rename, path: Sequence[Turn]) -> bool:
     """Whether rules can do it: the program itself binds the old name, and all its turns can be read."""
     return binds_name([turn.chunk for turn in path], rename.old)

@@ -8,42 +8,49 @@ import re
 from collections.abc import Mapping, Sequence
 
 from mtchat.features.understand.reading import Kind, Reading, Understanding, certain
+from mtchat.features.understand.rename import parse_rename
 from mtchat.session.prompt import Signals
 from mtchat.session.turn import Turn
 
+STEP_POSSIBLE = 0.03  # the probability from which the first text of a session is a step
+QUESTION_POSSIBLE = 0.1  # from which such a text is answered, as small talk is not
 NUMBERED = re.compile(r"\b(?:turn|step) (?P<number>\d{1,4})\b", re.IGNORECASE)
-RENAME = re.compile(r"rename (?P<old>`?\w+`?) (?:to|as|into) (?P<new>`?\w+`?)\.?", re.IGNORECASE)
-IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
 def by_form(path: Sequence[Turn], text: str) -> Understanding | None:
     """The reading of a text whose form is certain, such as "rename total to balance"; None for all else."""
-    if not path:
-        return None
-    found = RENAME.fullmatch(text.strip())
-    if found:
-        old, new = found["old"].strip("`"), found["new"].strip("`")
-        if old in names_in(path) and new.isidentifier():
-            return certain(text, Kind.RENAME)
-    return None
+    return certain(text, Kind.RENAME) if parse_rename(path, text) else None
 
 
 def by_signals(path: Sequence[Turn], text: str, signals: Signals, shown: Sequence[int]) -> Understanding:
     """The readings that a model's signals give; `shown` are the turns of the last exchanges, in order."""
     turns = turn_probabilities(path, text, signals, shown)
+    likely = sorted(turns, key=lambda turn: -turns[turn])
     readings = [
-        Reading(Kind(label), probability)
+        Reading(Kind(label), probability, tuple(likely) if label == Kind.RENAME else ())
         for label, probability in signals.labels.items()
         if label != Kind.CHANGE
     ]
     change = signals.labels.get(Kind.CHANGE, 0.0)
-    likely = sorted(turns, key=lambda turn: -turns[turn])
     readings += [
         Reading(Kind.CHANGE, change * turns[turn], (turn, *(each for each in likely if each != turn)))
         for turn in likely
     ]
     ranked = tuple(sorted(readings, key=lambda each: -each.confidence))
     return Understanding(text, best_kind_first(ranked, signals.labels), "probe")
+
+
+def by_first_signals(text: str, signals: Signals) -> Understanding:
+    """What a text means where there is no program yet: a step, unless that is out of the question."""
+    labels = signals.labels
+    if labels.get(Kind.STEP, 0.0) >= STEP_POSSIBLE:
+        return Understanding(text, (Reading(Kind.STEP),), "probe")
+    asked = labels.get(Kind.QUESTION, 0.0)
+    others = sum(labels.get(kind, 0.0) for kind in (Kind.CHANGE, Kind.RENAME, Kind.CHECK))
+    if others > max(asked, labels.get(Kind.TALK, 0.0)):
+        return Understanding(text, (Reading(Kind.STEP),), "probe")
+    kind = Kind.QUESTION if asked >= QUESTION_POSSIBLE else Kind.TALK
+    return Understanding(text, (Reading(kind),), "probe")
 
 
 def best_kind_first(readings: tuple[Reading, ...], labels: Mapping[str, float]) -> tuple[Reading, ...]:
@@ -70,8 +77,3 @@ def turn_probabilities(
     }
     total = sum(found.values()) or 1.0
     return {number: probability / total for number, probability in found.items()}
-
-
-def names_in(path: Sequence[Turn]) -> frozenset[str]:
-    """Every identifier in the code of some turns."""
-    return frozenset(name for turn in path for name in IDENTIFIER.findall(turn.chunk))

@@ -29,7 +29,7 @@ WRITING = (Kind.STEP, Kind.CHANGE, Kind.RENAME)  # what changes the program
 class Reading:
     """One thing that a text can mean, and how likely that is.
 
-    `turns` are the turns that a change is about, the likeliest first; other kinds have none.
+    `turns` are the turns that a change or a rename is about, the likeliest first; other kinds have none.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class Reading:
 
     @property
     def turn(self) -> int:
-        """The turn that a change is about; 0 for other kinds."""
+        """The turn that a change or a rename is about; 0 for other kinds."""
         return self.turns[0] if self.turns else 0
 
 

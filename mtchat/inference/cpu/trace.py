@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import NDArray
 
-Floats = NDArray[numpy.float32]
+from mtchat.inference.decoder import Floats
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy
 from mtchat.errors import ModelError
 from mtchat.inference.cpu.repack import BLOCK, Q8_SCALED, STRIP, group_columns, quantise_q8, repack
 from mtchat.inference.cpu.weights import CHUNK_ROWS, FLOATS, ByteRows, CpuShape, PartSource
-from mtchat.inference.loaders.tensor_files import Floats, TensorFiles
+from mtchat.inference.decoder import Floats
+from mtchat.inference.loaders.tensor_files import TensorFiles
 
 NAME = "codegen"  # in config.json too
 # the defaults of transformers

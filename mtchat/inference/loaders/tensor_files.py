@@ -15,10 +15,10 @@ import numpy
 from numpy.typing import NDArray
 
 from mtchat.errors import ModelError
+from mtchat.inference.decoder import Floats
 from mtchat.inference.loaders import model_files
 from mtchat.inference.loaders.gguf_reader import read_gguf
 
-Floats = NDArray[numpy.float32]
 STORED = {"F32": numpy.float32, "F16": numpy.float16, "BF16": numpy.uint16}
 LARGEST_TABLE = 100_000_000  # bytes, the limit of the safetensors format
 WIDTHS = {
