@@ -89,11 +89,13 @@ def proposed(ground: Sandbox, text: str, *replies: str, source: str = PROGRAM) -
 def test_the_numbers_names_and_quotes_of_a_text_are_its_mentions(
     text: str, numbers: tuple[str, ...], names: tuple[str, ...], quoted: tuple[str, ...]
 ):
-    assert find_mentions(text, PROGRAM) == Mentions(numbers, names, quoted)
+    found = find_mentions(text, PROGRAM)
+    assert (found.numbers, found.names, found.quoted) == (numbers, names, quoted)
 
 
 def test_words_that_are_texts_of_the_program_are_mentions_too():
     assert find_mentions("Ann is in names", PROGRAM) == Mentions((), ("names",), (), ("Ann",))
+    assert find_mentions("is y the larger", PROGRAM).letters == ("y",)
 
 
 @needs_sandbox

@@ -32,13 +32,15 @@ SMALL = 2  # numbers up to this one stand in many expressions of which the text 
 class Mentions:
     """What a text mentions: numbers, names that the program binds itself, and what stands in quotes.
 
-    `values` are words that are texts in the program; some may be there by chance, such as "the".
+    `values` are words that are texts in the program, and `letters` names of one letter; some of them may be
+    there by chance, such as "the" and "a".
     """
 
     numbers: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     quoted: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
+    letters: tuple[str, ...] = ()
 
 
 def free_names(value: ast.expr) -> frozenset[str]:
@@ -79,7 +81,8 @@ def find_mentions(text: str, program: str) -> Mentions:
     quoted = tuple(next(filter(None, each.groups())) for each in QUOTED.finditer(text))
     texts = string_constants(program) - known - set(quoted)
     values = tuple(word for word in words if word in texts and len(word) > 1)
-    return Mentions(numbers, names, quoted, values)
+    letters = tuple(word for word in words if word in known and word not in names)
+    return Mentions(numbers, names, quoted, values, letters)
 
 
 def is_meant(letter: str, text: str) -> bool:
