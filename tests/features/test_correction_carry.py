@@ -232,3 +232,47 @@ def test_code_of_the_user_goes_along_and_is_undone_with_the_change_alone() -> No
     grown = made.add(Turn("my own", "x = 1", made.head, EDITED))
     assert undo_steps(grown)[0].head == made.head
     assert undo_steps(grown, 2)[0].head == session.head
+
+
+@pytest.mark.parametrize(
+    ("wish", "other"),
+    [
+        ("the door should say Goodbye", "print('Hello Ann')"),
+        ("say Goodbye in place of Hello", "print('Goodbye Ann')"),
+    ],
+)
+def test_a_word_in_a_text_that_has_nothing_to_do_with_it_changes_only_if_the_wish_names_it(
+    wish: str, other: str
+) -> None:
+    session = talk(("set it", "door = 'Hello there'"), ("greet", "print('Hello Ann')"))
+    made, _ = changed(session, (1,), wish, "door = 'Goodbye there'")
+    assert chunks(made)[1] == other
+
+
+def test_a_number_of_another_turn_changes_only_if_something_says_that_it_is_the_same() -> None:
+    session = talk(("list some", "a = list(range(100))"), ("list others", "b = list(range(100))"))
+    made, _ = changed(session, (1,), "make it 200", "a = list(range(200))")
+    assert chunks(made)[1] == chunks(session)[1]
+    asked = talk(("0 to 99", "a = list(range(100))"), ("from 99 down", "b = list(range(100))"))
+    made, _ = changed(asked, (1,), "zehnmal so groß", "a = list(range(1000))")
+    assert chunks(made)[1] == "b = list(range(1000))"
+
+
+FIND = "def find(name):\n    return {'ann': 30}.get(name, -1)"
+FOUND = FIND.replace(", -1", "")
+
+
+@pytest.mark.parametrize(
+    ("reply", "taken"),
+    [
+        ("age = find('bob')\nprint('no' if age is None else age)", True),
+        ("age = find('bob')\nprint(-1)", False),
+    ],
+)
+def test_a_value_that_the_changed_turn_gives_no_more_is_looked_for_in_its_users(
+    reply: str, taken: bool
+) -> None:
+    use = "age = find('bob')\nprint('no' if age == -1 else age)"
+    session = talk(("find an age", FIND), ("print bob's", use), ("print ann's", "print(find('ann'))"))
+    made, _ = changed(session, (1,), "give None for the unknown", FOUND, reply, use)
+    assert chunks(made) == [FOUND, reply if taken else use, "print(find('ann'))"]

@@ -106,19 +106,31 @@ class ChangeCarrier:
             return
         trial = walk.seen(carry_over(walk.now, (turn,)))
         stale = find_staleness(walk.scene(trial, number))
-        if stale and stale.certain and walk.look:
-            if self.adopt(turn, self.spread.carry_anywhere(turn.chunk)):
+        if stale and stale.certain:
+            if walk.look and self.adopt(turn, self.spread.carry_anywhere(turn.chunk)):
                 return
-            if self.ask(turn, stale.reason, lambda code: True):
+            if walk.look and self.ask(turn, stale.reason, lambda code: True):
                 return
-        texts = self.spread.carry_anywhere(turn.chunk, numbers=False)
-        if texts.code != turn.chunk and not (stale and stale.certain):
-            if not self.ask(turn, texts.reason, lambda code: self.spread.is_carried(turn.chunk, code)):
-                self.keep(turn)
+        elif self.follow_literals(turn, number, trial):
             return
         walk.follow(turn)
         if walk.now.path[-1].chunk != turn.chunk:
             self.tell(number, turn, walk.steps[-1].reason)
+
+    def follow_literals(self, turn: Turn, number: int, trial: Session) -> bool:
+        """Asks the model about a turn that has a literal which the change has replaced or taken away.
+
+        True if that settled it.
+        """
+        spread = self.spread
+        texts = spread.carry_texts(number, turn.chunk)
+        if texts.code != turn.chunk:
+            if not self.ask(turn, texts.reason, lambda code: spread.is_carried(number, turn.chunk, code)):
+                self.keep(turn)
+            return True
+        if not spread.has_what_is_gone(number, turn.chunk) or not self.prints_otherwise(trial):
+            return False
+        return self.ask(turn, OTHER_OUTPUT, lambda code: spread.is_adapted(number, turn.chunk, code))
 
     def keep(self, turn: Turn) -> None:
         """Keeps a turn with its code."""

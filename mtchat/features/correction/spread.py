@@ -22,6 +22,7 @@ from mtchat.session.text import join_words
 from mtchat.session.turn import Turn
 
 SMALL = 10  # a number up to this one often means something else in another turn
+ROLES = frozenset({"argument", "of", "value", "compared", "with", "default", "item"})  # words of every role
 WORD = re.compile(r"[^\W_]+(?:/[^\W_]+)*")  # also of a unit such as km/h
 
 
@@ -84,15 +85,35 @@ class Spread:
         if number in self.related and (each.number or any(map(str.isalnum, each.old))):
             return True
         if each.number:
-            return is_large(each.old)
-        return each.role != KEY and len(each.old) > 1 and any(map(str.isalpha, each.old))
+            return is_large(each.old) and (self.is_meant(each) or self.shares_number(number))
+        if each.whole:
+            return each.role != KEY and len(each.old) > 1 and any(map(str.isalpha, each.old))
+        return self.is_meant(each)
 
-    def carry_anywhere(self, code: str, numbers: bool = True) -> CarriedCode:
+    def is_meant(self, each: LiteralChange) -> bool:
+        """Whether the wish speaks of what is replaced, or of what it is for."""
+        said = words_of(self.wish)
+        about = words_of(each.old) | (words_of(each.role) - ROLES if each.number else frozenset())
+        return any(stands_for(word, said) for word in about)
+
+    def shares_number(self, number: int) -> bool:
+        """Whether another turn was asked for with a number that the changed turn was asked for with."""
+        first, second = (words_of(self.path[at - 1].instruction) for at in (self.change.number, number))
+        return any(word.isdecimal() for word in first & second)
+
+    def carry_anywhere(self, code: str) -> CarriedCode:
         """The code with every literal replaced that the change has replaced, whatever its role there."""
+        return self.replace_literals(code, self.literals)
+
+    def carry_texts(self, number: int, code: str) -> CarriedCode:
+        """The code of another turn with the texts replaced that may be the same thing in another role."""
+        texts = [each for each in self.literals if any(map(str.isalpha, each.old)) and not each.number]
+        known = [each for each in texts if each.whole or number in self.related or self.is_meant(each)]
+        return self.replace_literals(code, known)
+
+    def replace_literals(self, code: str, changes: Sequence[LiteralChange]) -> CarriedCode:
         made, replaced = code, list[str]()
-        for each in self.literals:
-            if not numbers and not any(map(str.isalpha, each.old)):
-                continue
+        for each in changes:
             after = apply_change(made, each, anywhere=True)
             if after != made:
                 made = after
@@ -132,9 +153,26 @@ class Spread:
                 return False
         return len(before) == len(after)
 
-    def is_carried(self, old: str, new: str) -> bool:
+    @cached_property
+    def gone(self) -> frozenset[str]:
+        """The literals of the changed turn that its new code has nowhere."""
+        old, new = (
+            {use.value for use in literal_uses(code) if use.value.strip()}
+            for code in (self.change.old, self.change.new)
+        )
+        return frozenset(old - new)
+
+    def has_what_is_gone(self, number: int, code: str) -> bool:
+        """Whether a turn that uses the changed one has a literal that this one has no more."""
+        return number in self.related and any(use.value in self.gone for use in literal_uses(code))
+
+    def is_adapted(self, number: int, old: str, new: str) -> bool:
+        """Whether code binds what it did, and has none of those literals any more."""
+        return bound_names(old) == bound_names(new) and not self.has_what_is_gone(number, new)
+
+    def is_carried(self, number: int, old: str, new: str) -> bool:
         """Whether only literals differ, and no text is left that the change has replaced."""
-        carried = self.carry_anywhere(new, numbers=False).code
+        carried = self.carry_texts(number, new).code
         return old != new and differs_in_literals_only(old, new) and carried == new
 
 
