@@ -253,7 +253,7 @@ def test_a_retry_takes_the_candidate_that_passes_though_most_do_otherwise(ground
     assert after.outcome.succeeded
 
 
-@pytest.mark.parametrize("check", ["check that x is 6", "/check x == 6"])
+@pytest.mark.parametrize("check", ["/check x is 6", "/check x == 6"])
 def test_a_script_keeps_checks_and_ends_well_where_they_hold(tmp_path: Path, check: str):
     code, err = played(tmp_path, ["set", check, "show"])
     assert code == ExitCode.DONE
@@ -263,12 +263,12 @@ def test_a_script_keeps_checks_and_ends_well_where_they_hold(tmp_path: Path, che
 
 @pytest.mark.parametrize("run", [True, False])
 def test_a_script_whose_check_fails_at_the_end_has_exit_code_one(tmp_path: Path, run: bool):
-    code, err = played(tmp_path, ["set", "check that x is 7", "show"], run=run)
+    code, err = played(tmp_path, ["set", "/check x is 7", "show"], run=run)
     assert code == ExitCode.FAILED
     assert "after turn 1, x must be 7, but x is 6" in err
 
 
-@pytest.mark.parametrize("words", ["after this x must be 7", "/check x muss 7 sein"])
+@pytest.mark.parametrize("words", ["/check after this x must be 7", "/check x muss 7 sein"])
 def test_a_script_shows_the_python_of_a_check_in_words(tmp_path: Path, words: str):
     replies = {"x must be 7": " x == 7", "x muss 7 sein": " x == 7"}
     code, err = played(tmp_path, ["set", words], replies=replies)
@@ -278,7 +278,7 @@ def test_a_script_shows_the_python_of_a_check_in_words(tmp_path: Path, words: st
 
 
 def test_a_script_mends_what_fails_a_check_where_that_is_asked_for(tmp_path: Path):
-    code, err = played(tmp_path, ["set", "fail", "check that x is 7"], fix=True)
+    code, err = played(tmp_path, ["set", "fail", "/check x is 7"], fix=True)
     assert code == ExitCode.FAILED
     assert "fixing turn 2, attempt 1 of 3" in err
     assert [turn.chunk for turn in load(tmp_path / "played.jsonl").path][1] == "print(x)"
