@@ -28,7 +28,7 @@ from mtchat.features.own_code.user_code import turn_from_code
 from mtchat.features.understand.reading import WRITING, Kind, Reading, Understanding
 from mtchat.features.understand.rename import find_rename
 from mtchat.generate.alternatives import retry, sample_alternatives
-from mtchat.generate.events import Event, ignore
+from mtchat.generate.events import CorrectionCompared, Event, ignore
 from mtchat.generate.execute import never_ended
 from mtchat.generate.improve import take
 from mtchat.generate.interpretations import Alternatives
@@ -49,11 +49,15 @@ TRIED = 2  # turns that a change is tried on, where the model only repeats the c
 
 @dataclass(frozen=True)
 class TurnResult:
-    """A turn of the live program, its number from 1, and what the program did with it; None if not run."""
+    """A turn of the live program, its number from 1, and what the program did with it; None if not run.
+
+    `change` says what is different since a correction that was sent; None for a next step.
+    """
 
     number: int
     turn: Turn
     outcome: Outcome | None
+    change: CorrectionCompared | None = None
 
     @property
     def instruction(self) -> str:
@@ -127,7 +131,7 @@ class Conversation(LiveSession):
         """
         if reading.kind not in WRITING:
             raise UsageError(f"a {reading.kind} writes no code; use check or ask")
-        before = self.session
+        before, self.last_change = self.session, None
         if reading.kind is Kind.RENAME and (rename := find_rename(self.session.path, text)):
             done = self.apply(rename_correction(rename, self.session.path, text))
         elif reading.kind is Kind.STEP or not reading.turn:
@@ -181,7 +185,7 @@ class Conversation(LiveSession):
             raise KeyboardInterrupt
         path = self.session.path
         changed = (at for at, turn in enumerate(path, start=1) if at > len(before) or turn != before[at - 1])
-        return self.turn(next(changed, len(path)))
+        return replace(self.turn(next(changed, len(path))), change=self.last_change)
 
     def stream(self, instruction: str, *, new: bool = False) -> Iterator[Event]:
         """As `send`, giving the events as they happen.

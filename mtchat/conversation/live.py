@@ -24,6 +24,7 @@ from mtchat.files import short
 from mtchat.generate import policy
 from mtchat.generate.events import (
     CandidateChosen,
+    CorrectionCompared,
     Event,
     EventHandler,
     RunStopped,
@@ -70,7 +71,8 @@ class LiveSession(SavedSession):
     It is saved in `store`, the name of a session or a path that ends in .jsonl, or in an open `log`;
     without either it lives in memory. Without a `sandbox` it has one of its own, which ends with it.
     `on_event` hears of all that happens, `waiting` shows that something is waited for, and `questions`
-    knows who can be asked; without it nobody is. `last_run` is the latest outcome, recorded or not.
+    knows who can be asked; without it nobody is. `last_run` is the latest outcome, recorded or not, and
+    `last_change` what the latest correction changed in what the program does.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class LiveSession(SavedSession):
         self._close_sandbox = self.sandbox.close if sandbox is None else do_nothing
         self.family, self.waiting, self.questions = family, waiting, questions
         self.last_run: Outcome | None = None
+        self.last_change: CorrectionCompared | None = None
         self.keyboard: Path | None = None
         self._delete_typed: Callable[[], object] = lambda: None
         self.stopping = False
@@ -127,6 +130,8 @@ class LiveSession(SavedSession):
         self.stop_if_asked()
         if isinstance(event, TurnWritten | CandidateChosen):
             self.save_turn(event.session, aside=bool(event.turn.replaces))
+        if isinstance(event, CorrectionCompared):
+            self.last_change = event
         self.on_event(event)
 
     def stop_if_asked(self) -> None:

@@ -21,6 +21,7 @@ from mtchat.store import Log, load
 from mtchat.testing import FakeModel
 from tests.support.consoles import Spoken
 from tests.support.fake_repl import Fake, FakeSandbox, run
+from tests.support.scripts import needs_sandbox
 
 PLAIN = Settings(policy="plain")
 
@@ -332,3 +333,22 @@ def test_a_new_conversation_is_in_the_language_of_the_settings() -> None:
     assert chat.session.language.name == "javascript"
     assert chat.send("define f").code.startswith("function f()")
     assert chat.outcome is None
+
+
+@pytest.mark.sandbox
+@needs_sandbox
+def test_a_change_comes_back_with_what_the_program_does_differently() -> None:
+    replies = {
+        "list n": "n = list(range(30))",
+        "print the last": "print(n[-1])",
+        "this change and no other.": "n = list(range(50))",
+    }
+    with Conversation(FakeModel(replies), settings=PLAIN) as chat:
+        chat.send("list n")
+        assert chat.send("print the last").change is None
+        assert chat.correct("make it 50", 1)
+        change = chat.last_change
+        assert change is not None
+        assert [(each.number, each.old, each.new) for each in change.outputs] == [(2, "29\n", "49\n")]
+        assert [each.number for each in change.changed] == [1]
+        assert change.kept == 1
