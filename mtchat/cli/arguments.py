@@ -229,6 +229,7 @@ def bench_parser() -> Parser:
                 name, help=f"code quality: {title}", description=title[0].upper() + title[1:] + "."
             )
         )
+    add_intent_options(kinds.add_parser("intent", help="how well texts are understood", description=INTENT))
     report = kinds.add_parser("report", help="compare the results of benchmark runs", description=REPORT)
     report.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="results files, as written with --out"
@@ -239,6 +240,10 @@ def bench_parser() -> Parser:
 
 
 SPEED = "Measure the speed of this machine."
+INTENT = (
+    "Measure how well typed texts are understood: as steps, changes of a turn, renames, checks, questions or "
+    "talk. The last line on stdout is a JSON object."
+)
 REPORT = "Compare benchmark runs, with confidence intervals, and with published rates."
 SUITES = {
     "mtpb": "the Multi-Turn Programming Benchmark of CodeGen",
@@ -290,6 +295,15 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="use short texts; times are approximate")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if the sandbox misses a target")
     add_folder_option(parser)
+
+
+def add_intent_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FILE", help="rows of programs and what was typed next"
+    )
+    add_model_options(parser)
+    add_device_option(parser)
+    parser.add_argument("--limit", type=int, metavar="K", help="only the first K rows")
 
 
 def add_quality_options(parser: argparse.ArgumentParser) -> None:

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from mtchat.bench.quality.evaluate import Runners
     from mtchat.bench.speed.engine import Sizes
     from mtchat.bench.speed.workload import Workload
+    from mtchat.features.understand.reading import Understanding
     from mtchat.generate.execute import RunProgram
     from mtchat.generate.turn import TurnGenerator
     from mtchat.inference.batching import Batcher
     from mtchat.session.outcome import Outcome
+    from mtchat.session.session import Session
 
 MODEL_REPEATS, SANDBOX_REPEATS = 5, 30
 LONGEST = 160  # tokens of a recorded reply that is measured
@@ -44,6 +46,8 @@ def run_bench(args: argparse.Namespace) -> int:
             return measure_speed(args)
         case "report":
             print_report(args)
+        case "intent":
+            measure_intent(args)
         case _:
             measure_quality(args)
     return ExitCode.DONE
@@ -164,6 +168,29 @@ def measure_host(args: argparse.Namespace) -> bool:
     )
     sys.stdout.write(host.format_table(found))
     return found.met
+
+
+def measure_intent(args: argparse.Namespace) -> None:
+    """Print the confusion matrix, and the figures as JSON."""
+    from mtchat.bench import intent
+    from mtchat.conversation.conversation import Conversation
+    from mtchat.inference.loaders import devices
+
+    if args.limit is not None and args.limit < 1:
+        raise UsageError("--limit must be at least 1")
+    rows = intent.read_rows(args.data)[: args.limit]
+    device = devices.choose_device(args.device, args.precision)
+    with progress(View.of(sys.stderr)) as say:
+        model = loader.load(args.model, args.precision, lambda stage: say(f"{args.model}: {stage}"), device)
+        chat = Conversation(model, settings=Settings(run=OFF), family=args.family)
+
+        def understand(session: "Session", text: str) -> "Understanding":
+            chat.session = session
+            return chat.understand(text)
+
+        results = intent.measure(rows, understand, say)
+    print(intent.format_table(results), end="\n\n")
+    print(intent.to_json(results, model.card.name))
 
 
 def measure_quality(args: argparse.Namespace) -> None:

@@ -56,7 +56,6 @@ PLAIN = Policy(description="One completion, unchanged.")
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
         "best": Policy(
-            guidance=("examples",),
             rules=True,
             samples=7,
             rewrites=5,
@@ -64,7 +63,6 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
             description="Everything that helps, however long it takes.",
         ),
         "default": Policy(
-            guidance=("examples",),
             rules=True,
             samples=6,
             confidence_threshold=-0.08,

@@ -55,6 +55,9 @@ class InnerValues(Protocol):
 class IntentProbe:
     """The fitted weights: `weights` (width, labels) and `bias` (labels,) at `layer`; `heads` (4, L * H).
 
+    Some dimensions of a hidden state are always huge, so `center` (width,) is taken off first: folded into the
+    bias, it would leave nothing of the precision.
+
     The rows of `heads` belong to: the instruction as the message sees it, the instruction as the end of the
     template sees it, then the same for the code. Both divisors make the scores calibrated probabilities.
     """
@@ -62,6 +65,7 @@ class IntentProbe:
     layer: int
     weights: Floats
     bias: Floats
+    center: Floats
     heads: Floats
     label_temperature: float
     turn_temperature: float
@@ -76,7 +80,9 @@ class IntentProbe:
             return None
         values = decoder.trace(ids, message[0])
         end = reply[0] - 1
-        scores = (values.state(self.layer, end) @ self.weights + self.bias) / self.label_temperature
+        scores = (
+            (values.state(self.layer, end) - self.center) @ self.weights + self.bias
+        ) / self.label_temperature
         labels = dict(zip(LABELS, map(float, softmax(scores)), strict=True))
         exchanges = list(zip(earlier[1::2], earlier[2::2], strict=False))  # the first is the system message
         return Signals(labels, self.rank(values, message, end, exchanges))
@@ -128,6 +134,7 @@ def load_probe(fingerprint: str) -> IntentProbe | None:
             layer=int(parts["layer"]),
             weights=parts["weights"].astype(numpy.float32),
             bias=parts["bias"].astype(numpy.float32),
+            center=parts["center"].astype(numpy.float32),
             heads=parts["heads"].astype(numpy.float32),
             label_temperature=float(parts["label_temperature"]),
             turn_temperature=float(parts["turn_temperature"]),
