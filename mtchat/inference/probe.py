@@ -55,11 +55,12 @@ class InnerValues(Protocol):
 class IntentProbe:
     """The fitted weights: `weights` (width, labels) and `bias` (labels,) at `layer`; `heads` (4, L * H).
 
-    Some dimensions of a hidden state are always huge, so `center` (width,) is taken off first: folded into the
-    bias, it would leave nothing of the precision.
+    Some dimensions of a hidden state are always huge, so `center` (width,) is taken off first: folded into
+    the bias, it would cost the precision of all others.
 
     The rows of `heads` belong to: the instruction as the message sees it, the instruction as the end of the
-    template sees it, then the same for the code. Both divisors make the scores calibrated probabilities.
+    template sees it, then the same for the code. The temperatures make the scores calibrated probabilities;
+    `ask_below` is that of the likeliest reading below which a question is worth its trouble.
     """
 
     layer: int
@@ -69,6 +70,7 @@ class IntentProbe:
     heads: Floats
     label_temperature: float
     turn_temperature: float
+    ask_below: float
 
     def read(self, decoder: TracingDecoder, ids: Sequence[int], marks: tuple[int, int]) -> Signals | None:
         """What the last user message of `ids` is; None if `ids` has no such message.
@@ -80,12 +82,11 @@ class IntentProbe:
             return None
         values = decoder.trace(ids, message[0])
         end = reply[0] - 1
-        scores = (
-            (values.state(self.layer, end) - self.center) @ self.weights + self.bias
-        ) / self.label_temperature
-        labels = dict(zip(LABELS, map(float, softmax(scores)), strict=True))
+        state = values.state(self.layer, end) - self.center
+        scores = (state @ self.weights + self.bias) / self.label_temperature
+        labels = dict(zip(LABELS, map(float, softmax(scores.astype(numpy.float32))), strict=True))
         exchanges = list(zip(earlier[1::2], earlier[2::2], strict=False))  # the first is the system message
-        return Signals(labels, self.rank(values, message, end, exchanges))
+        return Signals(labels, self.rank(values, message, end, exchanges), self.ask_below)
 
     def rank(
         self,
@@ -138,4 +139,5 @@ def load_probe(fingerprint: str) -> IntentProbe | None:
             heads=parts["heads"].astype(numpy.float32),
             label_temperature=float(parts["label_temperature"]),
             turn_temperature=float(parts["turn_temperature"]),
+            ask_below=float(parts["ask_below"]),
         )

@@ -58,11 +58,13 @@ class Signals:
     """What a model's inner values say about the last message of a chat.
 
     `labels` has the probability of each label of `mtchat.features.understand`. `exchanges` has, for each
-    earlier pair of a user message and its reply, the probability that the message is about it.
+    earlier pair of a user message and its reply, the probability that the message is about it. Where the
+    likeliest reading has a probability of less than `ask_below`, the user should be asked.
     """
 
     labels: Mapping[str, float]
     exchanges: tuple[float, ...]
+    ask_below: float = 0.55
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def by_signals(path: Sequence[Turn], text: str, signals: Signals, shown: Sequenc
         for turn in likely
     ]
     ranked = tuple(sorted(readings, key=lambda each: -each.confidence))
-    return Understanding(text, best_kind_first(ranked, signals.labels), "probe")
+    return Understanding(text, best_kind_first(ranked, signals.labels), "probe", signals.ask_below)
 
 
 def by_first_signals(text: str, signals: Signals) -> Understanding:

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from mtchat.session.session import Session
 
-ASK_BELOW = 0.55  # the probability of the likeliest reading below which the user is asked
 OFFERED = 3  # readings that a question offers
 NEGLIGIBLE = 0.04  # readings below this probability are not offered
 
@@ -47,12 +46,14 @@ class Understanding:
     """The readings of a text, the likeliest first; there is at least one.
 
     `source` says what told the readings apart: "form" where the form of the text leaves no doubt, "probe" or
-    "likelihood" of the model, or "nothing": then the text is taken for a step.
+    "likelihood" of the model, or "nothing": then the text is taken for a step. The user is asked if the best
+    reading has a confidence of less than `ask_below`.
     """
 
     text: str
     readings: tuple[Reading, ...]
     source: str = "form"
+    ask_below: float = 0.0
 
     @property
     def best(self) -> Reading:
@@ -66,7 +67,7 @@ class Understanding:
     @property
     def is_close(self) -> bool:
         """Whether the readings are so close that the user should be asked."""
-        return len(self.offered) > 1 and self.best.confidence < ASK_BELOW
+        return len(self.offered) > 1 and self.best.confidence < self.ask_below
 
     @property
     def offered(self) -> tuple[Reading, ...]:
