@@ -276,3 +276,11 @@ def test_a_value_that_the_changed_turn_gives_no_more_is_looked_for_in_its_users(
     session = talk(("find an age", FIND), ("print bob's", use), ("print ann's", "print(find('ann'))"))
     made, _ = changed(session, (1,), "give None for the unknown", FOUND, reply, use)
     assert chunks(made) == [FOUND, reply if taken else use, "print(find('ann'))"]
+
+
+def test_a_label_in_another_form_of_the_word_follows_too() -> None:
+    square = "def power(x):\n    return x ** 2"
+    session = talk(("write a power that squares", square), ("print it", "print('squared:', power(3))"))
+    cube, reply = square.replace("2", "3"), "print('cubed:', power(3))"
+    made, _ = changed(session, (1,), "power should cube", cube, reply)
+    assert chunks(made) == [cube, reply]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 
 from mtchat.edits.literals import (
     KEY,
@@ -197,9 +198,19 @@ def texts_of(code: str) -> Iterator[str]:
 
 
 def stands_for(word: str, known: frozenset[str] | set[str]) -> bool:
-    """Whether a word of a text is one of these words, or an abbreviation that begins as one of them does."""
+    """Whether a word of a text is one of these words, another form or an abbreviation of one."""
     parts = [part.lower() for part in word.split("/")]
-    return all(part in known or abbreviates(part, known) for part in parts)
+    return all(part in known or abbreviates(part, known) or is_form_of(part, known) for part in parts)
+
+
+def is_form_of(part: str, known: frozenset[str] | set[str]) -> bool:
+    """Whether a word begins as a known one does and has another ending, as "squared" and "squares"."""
+    return any(part[:size] == each[:size] for each in known if (size := stem_length(part, each)) >= 4)
+
+
+def stem_length(first: str, second: str) -> int:
+    """How many letters two forms of a word have in common at least."""
+    return ceil(0.7 * max(len(first), len(second)))
 
 
 def abbreviates(part: str, known: frozenset[str] | set[str]) -> bool:
