@@ -222,7 +222,12 @@ class Console:
         self.prepare()
         before = self.session
         self.chat.read_as(kind, number)
-        self.finish(before)
+        if self.session.head == before.head:
+            self.view.note(f"nothing changed: that is what the {kind} came to")
+        elif self.session.turns == before.turns:
+            self.view.say(f"taken for a {kind} again; {describe_position(self.session)}")
+        else:
+            self.finish(before)
 
     def add(self, code: str) -> None:
         """A turn with code that the user wrote, run as any other; no model is asked for it."""

@@ -20,7 +20,10 @@ FIX = "/fix"
 
 
 def make_key_bindings() -> KeyBindings:
-    """Enter sends, Alt-Enter starts a new line, Ctrl-X Ctrl-E opens $EDITOR without sending."""
+    """Enter sends, Alt-Enter starts a new line, Ctrl-X Ctrl-E opens $EDITOR without sending.
+
+    F2 in an empty line is /as: it takes the last text for something else.
+    """
     keys = KeyBindings()
     here = has_focus(DEFAULT_BUFFER)
 
@@ -52,6 +55,12 @@ def make_key_bindings() -> KeyBindings:
     @keys.add("c-x", "c-e", filter=here)
     def in_editor(event: KeyPressEvent) -> None:
         event.current_buffer.open_in_editor(validate_and_handle=False)
+
+    @keys.add("f2", filter=here)
+    def read_in_another_way(event: KeyPressEvent) -> None:
+        if not event.current_buffer.text:
+            event.current_buffer.insert_text("/as")
+            event.current_buffer.validate_and_handle()
 
     return keys
 

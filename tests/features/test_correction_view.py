@@ -38,7 +38,7 @@ def test_a_correction_changes_the_turn_and_shows_what_changed_and_the_way_out(tm
     assert [turn.chunk for turn in console.session.path] == [OTHER, "print(count(''))"]
     assert "changing turn 1: write count\n" in said(console)
     assert "  def count(text):\n-     return 1\n+     return 2\n" in said(console)
-    assert "not what you meant? /undo, then /next TEXT treats TEXT as a new step" in said(console)
+    assert "not what you meant? F2 makes it a new step, /undo takes it back" in said(console)
     assert load(console.log.path) == console.session
 
 

@@ -18,7 +18,11 @@ from mtchat.session.turn import Turn
 from mtchat.store import load
 from mtchat.testing import FakeModel
 from tests.support.consoles import Spoken, console_in, said
+from tests.support.repl import say, session
 from tests.support.scripts import RUN_NOWHERE, played
+from tests.support.terminal import ENTER, Terminal
+
+F2 = "\x1bOQ"
 
 PATH = (
     Turn("set the total", "total = 1"),
@@ -322,3 +326,28 @@ def test_the_last_text_knows_what_each_reading_led_to() -> None:
     assert last.after("make it 2", "base") is last
     assert last.after("make it 3", "base").results == ()
     assert last.with_result(Reading(Kind.STEP), "base").result(Kind.STEP, 0) == ""  # it led nowhere
+
+
+# On a terminal
+
+
+def test_one_key_makes_a_step_of_a_change_and_a_change_of_the_step(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    say(screen, "define x", "2› ")
+    text = say(screen, "make x two instead", "F2 makes it a new step")
+    assert "changing turn 1: define x" in text
+    screen.wait(lambda text: text.count("\n2›") >= 2)
+    screen.send(F2)
+    screen.wait("3› ")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["define x", "make x two instead"]
+    screen.send(F2)
+    screen.wait("taken for a change again; now at turn 1")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["define x\nmake x two instead"]
+    say(screen, "/quit", "saved in")
+
+
+def test_the_key_in_a_line_with_text_does_nothing(screen: Terminal, tmp_path: Path) -> None:
+    screen.wait("1› ")
+    screen.send("define x" + F2 + ENTER)
+    screen.wait("2› ")
+    assert [turn.instruction for turn in session(tmp_path).path] == ["define x"]

@@ -14,7 +14,7 @@ MOST = 4  # changed outputs that are shown
 LONGEST = 40
 NOTHING = "nothing"
 NO_CHANGE = "/next TEXT treats TEXT as a new step"
-IN_REPL = "not what you meant? /undo, then /next TEXT treats TEXT as a new step"
+IN_REPL = "not what you meant? F2 makes it a new step, /undo takes it back"
 
 
 def describe_correction(event: CorrectionStarted) -> str:
