@@ -284,3 +284,11 @@ def test_a_label_in_another_form_of_the_word_follows_too() -> None:
     cube, reply = square.replace("2", "3"), "print('cubed:', power(3))"
     made, _ = changed(session, (1,), "power should cube", cube, reply)
     assert chunks(made) == [cube, reply]
+
+
+def test_a_number_that_gave_way_to_another_one_stays_in_another_role() -> None:
+    session = talk(
+        ("list", "rolls = [i % 6 for i in range(30)]"), ("count the fives", "print(rolls.count(6))")
+    )
+    made, _ = changed(session, (1,), "up to 20", "rolls = [i % 20 for i in range(30)]")
+    assert chunks(made)[1] == chunks(session)[1]

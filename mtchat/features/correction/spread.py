@@ -156,12 +156,15 @@ class Spread:
 
     @cached_property
     def gone(self) -> frozenset[str]:
-        """The literals of the changed turn that its new code has nowhere."""
+        """The literals that the new code has nowhere, but for numbers that gave way to others.
+
+        Those mean the same thing only in the same role.
+        """
         old, new = (
             {use.value for use in literal_uses(code) if use.value.strip()}
             for code in (self.change.old, self.change.new)
         )
-        return frozenset(old - new)
+        return frozenset(old - new - {each.old for each in self.literals if each.number})
 
     def has_what_is_gone(self, number: int, code: str) -> bool:
         """Whether a turn that uses the changed one has a literal that this one has no more."""
