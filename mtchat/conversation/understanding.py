@@ -6,6 +6,7 @@ from dataclasses import replace
 from mtchat.conversation.live import LiveSession
 from mtchat.errors import ModelError
 from mtchat.features.understand.decide import by_first_signals, by_form, by_signals
+from mtchat.features.understand.likelihood import read_likelihood
 from mtchat.features.understand.reading import Kind, Reading, Understanding
 from mtchat.generate.context import TurnContext, TurnRequest
 from mtchat.models.loading import Classifier
@@ -28,7 +29,21 @@ def understand(live: LiveSession, text: str) -> Understanding:
     signals = ask_model(live, context)
     if signals and not path:
         return by_first_signals(text, signals)
-    return by_signals(path, text, signals, shown) if signals else nothing_told(path, text)
+    if signals:
+        return by_signals(path, text, signals, shown)
+    return by_likelihood(live, text) or nothing_told(path, text)
+
+
+def by_likelihood(live: LiveSession, text: str) -> Understanding | None:
+    """The readings by how likely the model finds the text after each; None if it gives no scores."""
+    path = live.session.path
+    try:
+        signals = read_likelihood(path, text, live.score)
+    except ModelError:
+        return None  # generating the turn will say what is wrong
+    if signals is None:
+        return None
+    return replace(by_signals(path, text, signals, range(1, len(path) + 1)), source="likelihood")
 
 
 def nothing_told(path: Sequence[Turn], text: str) -> Understanding:

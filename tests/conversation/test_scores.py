@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from mtchat.conversation.conversation import Conversation
+from mtchat.conversation.understanding import understand
 from mtchat.errors import ModelError
+from mtchat.features.understand.reading import Kind
 from mtchat.models.loading import LoadingModel, Model
-from mtchat.session.prompt import Prompt
+from mtchat.session.prompt import Prompt, Signals
 from mtchat.testing import FakeModel
 from tests.support.fake_repl import FakeSandbox
 
@@ -48,3 +50,24 @@ def test_a_context_too_short_for_the_texts_gives_none() -> None:
 def test_a_failure_while_scoring_says_what_to_do() -> None:
     with pytest.raises(ModelError, match="unknown prompt; try another model"):
         loading(CountingModel({})).score(Prompt("else"), ["a"], [""])
+
+
+class QuestionModel(FakeModel):
+    """A model that finds any text likely as a question, and cannot tell otherwise."""
+
+    def classify(self, prompt: Prompt) -> Signals | None:  # type: ignore[override]
+        return None
+
+    def score(self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()) -> tuple[float, ...]:
+        return tuple(-30.0 + 12.0 * ("question" in lead) for lead in leads)
+
+
+@pytest.mark.parametrize("start", [ready, loading])
+def test_a_model_without_a_probe_reads_a_text_by_its_likelihood(
+    start: Callable[[Model], Conversation],
+) -> None:
+    chat = start(QuestionModel({"define x": "x = 1"}))
+    assert understand(chat, "define x").source == "nothing"
+    chat.send("define x")
+    found = understand(chat, "so and so")
+    assert (found.source, found.best.kind) == ("likelihood", Kind.QUESTION)
