@@ -98,17 +98,32 @@ class IntentProbe:
         """How likely the message is about each exchange: its instruction and its code."""
         if len(exchanges) < 2:
             return (1.0,) * len(exchanges)
-        weights = values.attention([*range(*message), end])
-        seen = numpy.stack([weights[:-1].mean(0), weights[-1]]).reshape(2, -1, weights.shape[-1])
-        features = numpy.stack(
-            [
-                numpy.log(numpy.concatenate([seen[..., slice(*part)].sum(-1) for part in exchange]) + FLOOR)
-                for exchange in exchanges
-            ]
-        )
-        features -= features.mean(0)
+        features = attention_features(values, message, end, exchanges)
         scores = (features * self.heads).sum((-2, -1)) / self.turn_temperature
         return tuple(map(float, softmax(scores)))
+
+
+def attention_features(
+    values: InnerValues,
+    message: MessageSpan,
+    end: int,
+    exchanges: Sequence[tuple[MessageSpan, MessageSpan]],
+) -> Floats:
+    """The logarithms (E, 4, L * H) of the attention that each exchange gets, less their mean over exchanges.
+
+    Two parts of an exchange are seen, its instruction and its code, by two viewers: the tokens of the
+    message on average, and the end of the template.
+    """
+    weights = values.attention([*range(*message), end])
+    seen = numpy.stack([weights[:-1].mean(0), weights[-1]]).reshape(2, -1, weights.shape[-1])
+    features = numpy.stack(
+        [
+            numpy.log(numpy.concatenate([seen[..., slice(*part)].sum(-1) for part in exchange]) + FLOOR)
+            for exchange in exchanges
+        ]
+    )
+    found: Floats = features - features.mean(0)
+    return found
 
 
 def message_spans(ids: Sequence[int], begins: int, ends: int) -> list[MessageSpan]:
