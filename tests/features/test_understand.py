@@ -48,6 +48,27 @@ def test_a_rename_of_a_name_that_the_program_has_is_certain(text: str) -> None:
     assert (found.best.kind, found.best.confidence, found.source) == (Kind.RENAME, 1.0, "form")
 
 
+@pytest.mark.parametrize("text", ["in turn 3, use a loop", "In step 3 use a loop", "turn 3: use a loop"])
+def test_a_text_that_begins_with_its_turn_is_a_change_of_it(text: str) -> None:
+    found = by_form(PATH, text)
+    assert found is not None
+    assert (found.best.kind, found.best.turns) == (Kind.CHANGE, (3,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "in turn 3, what is price?",
+        "in turn 2, think",
+        "in turn 9, use a loop",
+        "after turn 3, total is 1",
+        "in turn 3",
+    ],
+)
+def test_a_turn_without_code_or_in_another_place_decides_nothing(text: str) -> None:
+    assert by_form(PATH, text) is None
+
+
 @pytest.mark.parametrize(
     "text", ["rename sums to balance", "rename the column total to balance in the table", "total", ""]
 )
@@ -69,7 +90,7 @@ def test_the_likeliest_label_comes_first_and_a_change_has_its_likeliest_turn() -
     assert found.best.turns == (3, 1)
     assert found.best.confidence == pytest.approx(0.42)
     assert found.turns == (3, 1)
-    assert found.source == "probe"
+    assert (found.source, found.ask_below) == ("probe", 0.55)
 
 
 def test_a_turn_that_is_named_is_the_one_and_one_without_code_is_none() -> None:
@@ -109,7 +130,7 @@ def test_the_first_text_of_a_session_is_a_step_unless_that_is_out_of_the_questio
 
 
 def understanding(*readings: Reading) -> Understanding:
-    return Understanding("make it 2", readings)
+    return Understanding("make it 2", readings, "probe", 0.55)
 
 
 CLOSE = understanding(

@@ -51,7 +51,9 @@ def test_every_bundled_model_has_a_probe_that_can_tell_all_labels_apart(
 ) -> None:
     probe = load_probe(model.sha256)
     assert probe is not None
-    assert probe.weights.shape[1:] == probe.bias.shape == (len(LABELS),)
+    assert probe.weights.shape == (*probe.center.shape, len(LABELS))
+    assert probe.bias.shape == (len(LABELS),)
+    assert 0 < probe.ask_below < 1
     assert numpy.isfinite(probe.weights).all()
     assert numpy.linalg.matrix_rank(probe.weights) >= len(LABELS) - 1
     assert probe.heads.shape[0] == 4
@@ -70,7 +72,7 @@ class WrittenValues:
 
     def state(self, layer: int, index: int) -> numpy.ndarray:
         assert index == self.length - 1  # the end of the header of the reply
-        return numpy.array([1.0, 2.0], numpy.float32)
+        return numpy.array([101.0, 2.0], numpy.float32)
 
     def attention(self, indices) -> numpy.ndarray:
         weights = numpy.zeros((len(indices), 1, 1, self.length), numpy.float32)
@@ -96,11 +98,13 @@ def chat(*sizes: int) -> list[int]:
 
 PROBE = IntentProbe(
     layer=2,
+    center=numpy.array([100.0, 0.0], numpy.float32),
     weights=numpy.array([[1, 0, 0, 0, 0, 0], [0, 3, 0, 0, 0, 0]], numpy.float32),
     bias=numpy.array([0, 0, 0, 0, 0, 5], numpy.float32),
     heads=numpy.ones((4, 1), numpy.float32),
     label_temperature=0.5,
     turn_temperature=2.0,
+    ask_below=0.6,
 )
 
 
@@ -110,6 +114,7 @@ def test_labels_come_from_the_state_and_the_exchange_from_where_attention_goes()
     found = PROBE.read(WrittenDecoder((second,)), ids, (BEGIN, END))
     assert found is not None
     assert list(found.labels) == list(LABELS)
+    assert found.ask_below == 0.6
     assert sum(found.labels.values()) == pytest.approx(1.0)
     assert found.labels["change"] / found.labels["talk"] == pytest.approx(numpy.exp((6 - 5) / 0.5), rel=1e-4)
     assert sum(found.exchanges) == pytest.approx(1.0)

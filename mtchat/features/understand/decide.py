@@ -14,12 +14,25 @@ from mtchat.session.turn import Turn
 
 STEP_POSSIBLE = 0.03  # the probability from which the first text of a session is a step
 QUESTION_POSSIBLE = 0.1  # from which such a text is answered, as small talk is not
+PLACED = re.compile(
+    r"(?:in (?:turn|step) (?P<number>\d{1,4})\b|(?:turn|step) (?P<named>\d{1,4}) ?[,:])[,:]?\s*\S.*",
+    re.IGNORECASE | re.DOTALL,
+)
 NUMBERED = re.compile(r"\b(?:turn|step) (?P<number>\d{1,4})\b", re.IGNORECASE)
 
 
 def by_form(path: Sequence[Turn], text: str) -> Understanding | None:
-    """The reading of a text whose form is certain, such as "rename total to balance"; None for all else."""
-    return certain(text, Kind.RENAME) if parse_rename(path, text) else None
+    """The reading of a text whose form is certain, such as "rename total to balance" or "in turn 2, ...".
+
+    None for all else.
+    """
+    if parse_rename(path, text):
+        return certain(text, Kind.RENAME)
+    placed = PLACED.fullmatch(text.strip())
+    number = int(placed["number"] or placed["named"]) if placed and not text.rstrip().endswith("?") else 0
+    if 1 <= number <= len(path) and path[number - 1].chunk.strip():
+        return certain(text, Kind.CHANGE, [number])
+    return None
 
 
 def by_signals(path: Sequence[Turn], text: str, signals: Signals, shown: Sequence[int]) -> Understanding:
