@@ -282,13 +282,13 @@ def test_a_real_model_changes_one_turn_and_the_others_follow(tmp_path: Path) -> 
         for number, code in enumerate(codes, start=2):
             screen.send(code + ENTER)
             screen.wait(f"\n{number}› ", UNTIL)
-        screen.send("/correct 1 make the range ten times bigger" + ENTER)
+        screen.send("/correct 1 use range(1000) in place of range(100)" + ENTER)
         text = screen.wait("not what you meant?", UNTIL)
         assert "turn 3 changes as well: `100` became `1000`" in text
         assert "turn 2: 9801 → 998001" in text
         assert "1 other turn kept unchanged" in text
-        say(screen, "/undo", "undone: correction: make the range ten times bigger")
-        say(screen, "/redo", "restored: correction: make the range ten times bigger")
+        say(screen, "/undo", "undone: correction: use range(1000) in place of range(100)")
+        say(screen, "/redo", "restored: correction: use range(1000) in place of range(100)")
         screen.send(CTRL_D)
         assert screen.ended(30) == 0
     saved = load(tmp_path / "sessions" / "story.jsonl")
