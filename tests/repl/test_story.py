@@ -40,7 +40,7 @@ def test_three_turns_an_interrupt_an_undo_a_run_and_coming_back(screen: Terminal
     text = screen.wait("\n3› ", 120)
     assert "\n│ 42\n" in text
     assert re.search(r"\nwritten in \d+\.\d s\n", text)
-    screen.send("Write a very long function with many comments" + ENTER)
+    screen.send("/next Write a very long function with many comments" + ENTER)
     screen.wait(lambda text: "def " in text, 120)
     screen.send(CTRL_C)
     screen.wait("\n4› ", 60)

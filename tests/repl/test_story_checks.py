@@ -15,7 +15,7 @@ def test_an_edit_that_breaks_a_check_of_a_later_turn_is_told_in_words(tmp_path: 
         screen.wait("1› ", 30)
         screen.send("Make a list numbers with 10, 12 and 20" + ENTER)
         screen.wait("\n2› ", 180)
-        screen.send("/next Store the sum of the numbers in total" + ENTER)
+        screen.send("/add total = sum(numbers)" + ENTER)
         screen.wait("\n3› ", 120)
         screen.send("/check after this total must be 42" + ENTER)
         screen.wait("check: total == 42  (holds)", 120)
