@@ -249,7 +249,7 @@ def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: 
         screen.wait("1› ", 30)
         screen.send("Print the numbers from 1 to 5" + ENTER)
         screen.wait("\n2› ", UNTIL)
-        screen.send("make it start at 3" + ENTER)
+        screen.send("/correct make it start at 3" + ENTER)
         text = screen.wait("not what you meant?", UNTIL)
         assert "changing turn 1" in text
         assert "\n│ 3\n│ 4\n│ 5\n✓ ran" in text
