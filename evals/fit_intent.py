@@ -159,6 +159,7 @@ def main() -> None:
     parser.add_argument("--model", default="starter-small")
     parser.add_argument("--layer", type=int, default=14)
     parser.add_argument("--ask-below", type=float, default=0.5)
+    parser.add_argument("--ask-change-below", type=float, default=0.52)
     parser.add_argument("--limit", type=int, help="only the first rows, to try it")
     parser.add_argument("--out", type=Path, help="the file to write (default: the model's own)")
     parser.add_argument("--flat", type=Path, help="only write the held-out rows for mtchat bench intent")
@@ -170,10 +171,11 @@ def main() -> None:
     model: Any = load_model(args.model)
     written = list(read_rows(sorted(set(ROWS.glob("*.jsonl")) - {ROWS / HELD_OUT})))[: args.limit]
     rows = list(read_with(model, written, args.layer))
-    fit(rows, args.layer, args.ask_below, args.out or probes.FOLDER / f"{model.card.fingerprint[:16]}.npz")
+    thresholds = (args.ask_below, args.ask_change_below)
+    fit(rows, args.layer, thresholds, args.out or probes.FOLDER / f"{model.card.fingerprint[:16]}.npz")
 
 
-def fit(rows: Sequence[ReadRow], layer: int, ask_below: float, out: Path) -> None:
+def fit(rows: Sequence[ReadRow], layer: int, thresholds: tuple[float, float], out: Path) -> None:
     states = numpy.stack([each.state for each in rows])
     labels = numpy.array([LETTERS.index(each.row.letter) for each in rows])
     center = states.mean(0)
@@ -225,7 +227,8 @@ def fit(rows: Sequence[ReadRow], layer: int, ask_below: float, out: Path) -> Non
         heads=heads.reshape(4, -1),
         label_temperature=label_temperature,
         turn_temperature=turn_temperature,
-        ask_below=ask_below,
+        ask_below=thresholds[0],
+        ask_change_below=thresholds[1],
     )
     print(f"written to {out}")
 

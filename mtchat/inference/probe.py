@@ -60,7 +60,8 @@ class IntentProbe:
 
     The rows of `heads` belong to: the instruction as the message sees it, the instruction as the end of the
     template sees it, then the same for the code. The temperatures make the scores calibrated probabilities;
-    `ask_below` is that of the likeliest reading below which a question is worth its trouble.
+    `ask_below` is that of the likeliest reading below which a question is worth its trouble, and
+    `ask_change_below` is the same for a change, which is worse to do by mistake.
     """
 
     layer: int
@@ -71,6 +72,7 @@ class IntentProbe:
     label_temperature: float
     turn_temperature: float
     ask_below: float
+    ask_change_below: float
 
     def read(self, decoder: TracingDecoder, ids: Sequence[int], marks: tuple[int, int]) -> Signals | None:
         """What the last user message of `ids` is; None if `ids` has no such message.
@@ -86,7 +88,9 @@ class IntentProbe:
         scores = (state @ self.weights + self.bias) / self.label_temperature
         labels = dict(zip(LABELS, map(float, softmax(scores.astype(numpy.float32))), strict=True))
         exchanges = list(zip(earlier[1::2], earlier[2::2], strict=False))  # the first is the system message
-        return Signals(labels, self.rank(values, message, end, exchanges), self.ask_below)
+        return Signals(
+            labels, self.rank(values, message, end, exchanges), self.ask_below, self.ask_change_below
+        )
 
     def rank(
         self,
@@ -155,4 +159,5 @@ def load_probe(fingerprint: str) -> IntentProbe | None:
             label_temperature=float(parts["label_temperature"]),
             turn_temperature=float(parts["turn_temperature"]),
             ask_below=float(parts["ask_below"]),
+            ask_change_below=float(parts["ask_change_below"]),
         )

@@ -59,12 +59,14 @@ class Signals:
 
     `labels` has the probability of each label of `mtchat.features.understand`. `exchanges` has, for each
     earlier pair of a user message and its reply, the probability that the message is about it. Where the
-    likeliest reading has a probability of less than `ask_below`, the user should be asked.
+    likeliest reading has a probability of less than `ask_below`, or a change one of less than
+    `ask_change_below`, the user should be asked.
     """
 
     labels: Mapping[str, float]
     exchanges: tuple[float, ...]
     ask_below: float = 0.55
+    ask_change_below: float = 0.55
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def test_every_bundled_model_has_a_probe_that_can_tell_all_labels_apart(
     assert probe is not None
     assert probe.weights.shape == (*probe.center.shape, len(LABELS))
     assert probe.bias.shape == (len(LABELS),)
-    assert 0 < probe.ask_below < 1
+    assert 0 < probe.ask_below <= probe.ask_change_below < 1
     assert numpy.isfinite(probe.weights).all()
     assert numpy.linalg.matrix_rank(probe.weights) >= len(LABELS) - 1
     assert probe.heads.shape[0] == 4
@@ -105,6 +105,7 @@ PROBE = IntentProbe(
     label_temperature=0.5,
     turn_temperature=2.0,
     ask_below=0.6,
+    ask_change_below=0.7,
 )
 
 
@@ -114,7 +115,7 @@ def test_labels_come_from_the_state_and_the_exchange_from_where_attention_goes()
     found = PROBE.read(WrittenDecoder((second,)), ids, (BEGIN, END))
     assert found is not None
     assert list(found.labels) == list(LABELS)
-    assert found.ask_below == 0.6
+    assert (found.ask_below, found.ask_change_below) == (0.6, 0.7)
     assert sum(found.labels.values()) == pytest.approx(1.0)
     assert found.labels["change"] / found.labels["talk"] == pytest.approx(numpy.exp((6 - 5) / 0.5), rel=1e-4)
     assert sum(found.exchanges) == pytest.approx(1.0)

@@ -50,7 +50,10 @@ def by_signals(path: Sequence[Turn], text: str, signals: Signals, shown: Sequenc
         for turn in likely
     ]
     ranked = tuple(sorted(readings, key=lambda each: -each.confidence))
-    return Understanding(text, best_kind_first(ranked, signals.labels), "probe", signals.ask_below)
+    first = best_kind_first(ranked, signals.labels)
+    changes = first[0].kind is Kind.CHANGE
+    ask_below = signals.ask_change_below if changes else signals.ask_below
+    return Understanding(text, first, "probe", ask_below)
 
 
 def by_first_signals(text: str, signals: Signals) -> Understanding:
