@@ -21,10 +21,8 @@ from mtchat.conversation.interfaces import BackgroundModel, Runner
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.features.context.view import folded_note
 from mtchat.features.correction.view import (
-    describe_correction,
     describe_effect,
     describe_later_turn,
-    describe_result,
     was_corrected,
     was_interrupted,
 )
@@ -51,8 +49,6 @@ from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.session import Session
 from mtchat.session.settings import OFF, Settings
 from mtchat.store import Log, OwnedFiles
-
-IN_SHELL = "--corrections off treats every instruction as a new step"
 
 
 @dataclass(frozen=True)
@@ -85,21 +81,22 @@ class ScriptConsole(Console):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.host = replace(self.host, warning="")
-        self.questions.can_choose = False
+        self.writing = TurnView(self.view)
+        self.questions.can_choose = self.has_keys = False
         self.edit_line, self.edit_code = refuse_to_ask, refuse_to_edit
         self.show = self.show_event
 
     def show_turns(self, base: Session | None = None, **options: Any) -> TurnView:
-        writing = super().show_turns(base, **options)
+        self.writing = super().show_turns(base, **options)
         self.show = self.show_event
-        return writing
+        return self.writing
 
     def hint(self, outcome: Outcome, stdin: Path | None = None) -> str:
         return hint_in_shell(outcome, self.chat.settings)
 
     def finish(self, before: Session) -> None:
         if was_corrected(before, self.session):
-            self.view.note(describe_result(before, self.session, IN_SHELL))
+            self.tell_result(before)
 
     def show_event(self, event: Event) -> None:
         """One line for what is written, run or repaired."""
@@ -114,7 +111,7 @@ class ScriptConsole(Console):
             case RepairStarted(round, rounds, number, _):
                 self.view.note(f"fixing turn {number}, attempt {round} of {rounds}")
             case CorrectionStarted():
-                self.view.note(describe_correction(event))
+                self.writing(event)
             case LaterTurnChanged():
                 self.view.note(describe_later_turn(event))
             case CorrectionFinished(_, changes):

@@ -21,6 +21,7 @@ from mtchat.errors import ModelError, MtchatError
 from mtchat.features.correction.view import describe_result, was_corrected
 from mtchat.features.explain.quiz import TutorLesson
 from mtchat.features.understand.reading import Kind, Reading
+from mtchat.features.understand.view import describe_return, describe_step, way_to_step
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -74,7 +75,7 @@ class Console:
 
     `commands` gives the names of the slash commands, `show` shows what happens, `edit_line` gives a text back
     as the user edited it, and `edit_code` does so in an editor. `next_command` is what the user chose in
-    place of a run, and `warned` which loss was announced.
+    place of a run, and `warned` which loss was announced. `has_keys` says whether keys are pressed at it.
     """
 
     chat: Conversation
@@ -85,6 +86,7 @@ class Console:
     edit_line: Callable[[str, str], str] = lambda label, text: text
     edit_code: Callable[[str, str], str] = edit_text
     warned: str = ""
+    has_keys: bool = True
     next_command: str = ""
     lesson: TutorLesson | None = None
     show: EventHandler = ignore
@@ -207,7 +209,7 @@ class Console:
 
     def follow(self, text: str, reading: Reading) -> bool:
         """What a text asks for, read as something that writes code; False if that was stopped."""
-        self.prepare()
+        self.prepare(way_out="" if reading.kind is Kind.STEP else way_to_step(self.has_keys))
         before = self.session
         done = self.chat.follow(text, reading)
         self.finish(before)
@@ -218,16 +220,22 @@ class Console:
         return done
 
     def read_as(self, kind: Kind, number: int) -> None:
-        """Takes the last text for something else."""
-        self.prepare()
-        before = self.session
+        """Takes the last text for something else; what that made earlier comes back and is named."""
+        last, before = self.chat.known_text(), self.session
+        known = last.result(kind, number)
+        self.prepare(way_out="" if kind is Kind.STEP else way_to_step(self.has_keys))
         self.chat.read_as(kind, number)
+        path = self.session.path_to(last.base)
+        results = self.chat.last_text.results
+        turn = next((turn for each, turn, _ in results if each is Kind.CHANGE and turn), 0)
         if self.session.head == before.head:
             self.view.note(f"nothing changed: that is what the {kind} came to")
-        elif self.session.turns == before.turns:
-            self.view.say(f"taken for a {kind} again; {describe_position(self.session)}")
+        elif known and turn:
+            self.view.note(describe_return(kind, turn, path, self.has_keys))
         else:
             self.finish(before)
+            if kind is Kind.STEP and turn:
+                self.view.note(describe_step(turn, path, self.has_keys))
 
     def add(self, code: str) -> None:
         """A turn with code that the user wrote, run as any other; no model is asked for it."""
@@ -276,10 +284,10 @@ class Console:
         self.questions.reset()
         return fixed
 
-    def prepare(self, base: Session | None = None) -> None:
+    def prepare(self, base: Session | None = None, **options: Any) -> None:
         """Forgets earlier answers, and shows what is made from now on."""
         self.questions.reset()
-        self.show_turns(base)
+        self.show_turns(base, **options)
 
     def finish(self, before: Session) -> None:
         """Says what came of something that may have made a turn, and what can be done next."""
@@ -291,9 +299,14 @@ class Console:
         if self.questions.declined:
             self.act_on_answer(before)
         elif was_corrected(before, session):
-            self.view.note(describe_result(before, session))
+            self.tell_result(before)
         elif session.outcome is not None and is_wrong(session.outcome):
             self.view.note(next_step(session.outcome, len(session.path)))
+
+    def tell_result(self, before: Session) -> None:
+        """Says what went wrong with a correction, if anything did."""
+        if text := describe_result(before, self.session):
+            self.view.note(text)
 
     def act_on_answer(self, before: Session) -> None:
         """Does, or leaves to be done next, what the user wanted in place of a run."""

@@ -136,8 +136,9 @@ class UserQuestions:
         """
         if self.answer is None or self.when() == NEVER:
             return 0
-        self.view.note(choices)
-        choice = read_choice(self.view, self.answer, "Which one? (Enter = 1) ", count, 0)
+        choice = read_choice(self.view, self.answer, f"{choices}  (Enter = 1) ", count, 0)
+        if isinstance(choice, str) and (place := parse_ordinal(choice, count)) is not None and place < count:
+            return place
         if isinstance(choice, str):
             self.postpone(choice, "not a number")
         elif choice is None:

@@ -20,7 +20,7 @@ KEYS = (
     ("Enter", "sends the instruction"),
     ("Alt-Enter", "starts a new line; a pasted text stays one instruction"),
     ("Ctrl-X Ctrl-E", "edits the instruction in $EDITOR"),
-    ("F2", "takes the last instruction for a change instead of a step, or back: /as"),
+    ("Ctrl-T", "on an empty line: makes the last step a change, or a change a step"),
     ("Up, Down, Ctrl-R", "earlier instructions; → accepts the grey suggestion"),
     ("Ctrl-C", "stops the model or the run; what is written so far is kept"),
     ("Ctrl-Z", "suspends mtchat; fg in the shell resumes it"),

@@ -69,6 +69,7 @@ class TurnView:
     known_outputs: tuple[str, ...] = ()
     preambles: int = 0
     fixing: bool = False
+    way_out: str = ""
     held: HeldAttempts = field(default_factory=HeldAttempts)
     remove_repeats: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
 
@@ -84,7 +85,8 @@ class TurnView:
                 self.show_turn(turn)
             case CorrectionStarted():
                 self.correcting, self.since = True, event.number
-                self.view.note(describe_correction(event))
+                self.view.note(describe_correction(event, self.way_out))
+                self.way_out = ""  # which is said once
             case LaterTurnChanged():
                 self.view.note(describe_later_turn(event))
             case CorrectionFinished(_, changes):

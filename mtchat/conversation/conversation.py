@@ -25,7 +25,14 @@ from mtchat.features.explain.fact import Fact
 from mtchat.features.explain.inquiry import Answer
 from mtchat.features.explain.statements import code_parts
 from mtchat.features.own_code.user_code import turn_from_code
-from mtchat.features.understand.reading import WRITING, Kind, Reading, Understanding
+from mtchat.features.understand.reading import (
+    WRITING,
+    Kind,
+    LastText,
+    Reading,
+    Understanding,
+    last_said,
+)
 from mtchat.features.understand.rename import find_rename
 from mtchat.generate.alternatives import retry, sample_alternatives
 from mtchat.generate.events import CorrectionCompared, Event, ignore
@@ -157,8 +164,8 @@ class Conversation(LiveSession):
         What was already written for that reading is brought back, and no model is asked. `number` is the turn
         that a change is about, 0 the likeliest.
         """
-        last = self.last_text
-        if not last.text or not last.knows(self.session):
+        last = self.last_text = self.known_text()
+        if not last.text:
             raise UsageError("there is no instruction yet that could be read in another way")
         turns: tuple[int, ...] = (number,) if number else ()
         if made := last.result(kind, number):
@@ -170,6 +177,10 @@ class Conversation(LiveSession):
             if not turns:
                 raise UsageError("there is no earlier turn that could be changed")
         return self.follow(last.text, Reading(kind, 1.0, turns))
+
+    def known_text(self) -> LastText:
+        """The last text, which can be read in another way: as it was read here, or as the turns tell it."""
+        return self.last_text if self.last_text.knows(self.session) else last_said(self.session)
 
     def keep_result(self, before: Session, made: Session, why: str) -> bool:
         """Keeps what was made; False if that is nothing."""

@@ -6,7 +6,7 @@
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mtchat.session.names import bound_names, parse_module
 
@@ -24,7 +24,7 @@ class ArbitraryParts:
     """The arbitrary parts of a chunk: the names that hold them, and whether they are `printed`.
 
     `loops` are loop variables, which are left over when a loop ends. `given` are the numbers and words in the
-    instruction and the program before it.
+    instruction and the program before it. `returns` says that a function returns something arbitrary.
     """
 
     known: frozenset[str]
@@ -33,6 +33,7 @@ class ArbitraryParts:
     loops: set[str] = field(default_factory=set)
     printed: bool = False
     chance: set[str] = field(default_factory=set)
+    returns: bool = False
 
     def walk(self, body: Sequence[ast.stmt], decided: bool = False) -> None:
         """Visits statements in order; `decided` if a condition on known values selects them."""
@@ -59,8 +60,24 @@ class ArbitraryParts:
                 self.walk(body, decided)
             case ast.Try(body, handlers, rest, final):
                 self.walk([*body, *rest, *final, *(each for one in handlers for each in one.body)], decided)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                self.function(node, decided)
+            case ast.Return(ast.expr() as value):
+                self.returns = self.returns or self.invented(value, decided)
             case ast.Expr(ast.Call() as call):
                 self.call(call, decided)
+
+    def function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, decided: bool) -> None:
+        """A function that gives invented data is as arbitrary as the data, wherever it is called."""
+        arguments = frozenset(each.arg for each in ast.walk(node.args) if isinstance(each, ast.arg))
+        inner = replace(
+            self, known=self.known | arguments, names=self.names - arguments, loops=set(), returns=False
+        )
+        inner.walk(node.body, decided)
+        if inner.returns:
+            self.names.add(node.name)
+        else:
+            self.names.discard(node.name)
 
     def imported(self, node: ast.Import | ast.ImportFrom) -> None:
         module = getattr(node, "module", "") or ""

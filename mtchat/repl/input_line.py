@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+from prompt_toolkit.application import get_app
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import has_focus, shift_selection_mode
+from prompt_toolkit.filters import Condition, has_focus, shift_selection_mode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
@@ -16,16 +17,21 @@ from mtchat.generate.execute import failed, is_repairable
 from mtchat.session.session import Session
 from mtchat.session.text import mask_controls
 
-FIX = "/fix"
+FIX, AS = "/fix", "/as"
 
 
 def make_key_bindings() -> KeyBindings:
     """Enter sends, Alt-Enter starts a new line, Ctrl-X Ctrl-E opens $EDITOR without sending.
 
-    F2 in an empty line is /as: it takes the last text for something else.
+    Ctrl-T takes the last text for something else where nothing is typed yet.
     """
     keys = KeyBindings()
     here = has_focus(DEFAULT_BUFFER)
+
+    @keys.add("c-t", filter=here & Condition(is_untouched))
+    def read_as(event: KeyPressEvent) -> None:
+        event.current_buffer.text = AS
+        event.current_buffer.validate_and_handle()
 
     @keys.add("enter", filter=here)
     def send(event: KeyPressEvent) -> None:
@@ -56,13 +62,13 @@ def make_key_bindings() -> KeyBindings:
     def in_editor(event: KeyPressEvent) -> None:
         event.current_buffer.open_in_editor(validate_and_handle=False)
 
-    @keys.add("f2", filter=here)
-    def read_in_another_way(event: KeyPressEvent) -> None:
-        if not event.current_buffer.text:
-            event.current_buffer.insert_text("/as")
-            event.current_buffer.validate_and_handle()
-
     return keys
+
+
+def is_untouched() -> bool:
+    """Whether nothing is on the input line but what it suggests."""
+    buffer = get_app().current_buffer
+    return not buffer.text or (buffer.text == FIX and buffer.selection_state is not None)
 
 
 class EscapedInput(Processor):

@@ -58,7 +58,7 @@ def test_what_the_run_and_the_program_know_is_the_answer(
     assert [fact for fact in facts if fact not in text] == []
     assert "≈ My words are these." in text
     assert "by the model and may be wrong" in text
-    assert f"to make it a step: /next {question}" in text
+    assert "answering a question (/as step makes it a new step)" in text
 
 
 @pytest.mark.sandbox
@@ -153,5 +153,5 @@ def test_a_script_answers_a_question_and_goes_on(tmp_path: Path, capsys: pytest.
     assert code == ExitCode.DONE
     assert capsys.readouterr().out == "x = 6\nprint('noise')\n\nprint(x * 7)\n"
     assert "≈ It returns a set." in told
-    assert "to make it a step: /next what does set return?" in told
+    assert told.count("answering a question (/as step makes it a new step)") == 1
     assert len(load(tmp_path / "played.jsonl").turns) == 2

@@ -7,6 +7,7 @@ import pytest
 from mtchat.conversation.conversation import Conversation
 from mtchat.errors import UsageError
 from mtchat.features.correction.rename import Rename
+from mtchat.features.understand.commands import respond
 from mtchat.features.understand.decide import by_first_signals, by_form, by_signals
 from mtchat.features.understand.reading import WRITING, Kind, LastText, Reading, Understanding
 from mtchat.features.understand.rename import find_rename
@@ -20,9 +21,7 @@ from mtchat.testing import FakeModel
 from tests.support.consoles import Spoken, console_in, said
 from tests.support.repl import say, session
 from tests.support.scripts import RUN_NOWHERE, played
-from tests.support.terminal import ENTER, Terminal
-
-F2 = "\x1bOQ"
+from tests.support.terminal import CTRL_T, ENTER, Terminal
 
 PATH = (
     Turn("set the total", "total = 1"),
@@ -161,9 +160,14 @@ def test_among_some_kinds_probabilities_add_up_to_one_again() -> None:
 def test_only_a_step_that_was_nearly_a_change_says_how_to_make_it_one() -> None:
     step = Reading(Kind.STEP, 0.6)
     near, far = Reading(Kind.CHANGE, 0.3, (3,)), Reading(Kind.CHANGE, 0.1, (3,))
-    assert "/as change 3 changes turn 3 instead" in describe_other(understanding(step, near), step)
-    assert describe_other(understanding(step, far), step) == ""
-    assert describe_other(understanding(near, step), near) == ""
+    found = understanding(step, near)
+    assert describe_other(found, step, PATH) == "a new step (Ctrl-T changes turn 3: add the tax)"
+    assert (
+        describe_other(found, step, PATH, has_keys=False)
+        == "a new step (/as change 3 changes turn 3: add the tax)"
+    )
+    assert describe_other(understanding(step, far), step, PATH) == ""
+    assert describe_other(understanding(near, step), near, PATH) == ""
 
 
 # Names of a rename
@@ -238,12 +242,49 @@ def test_after_another_turn_the_text_before_it_is_left_alone(tmp_path: Path) -> 
     assert len(console.session.path) == 3
 
 
+def test_a_check_that_becomes_a_step_is_no_check_any_more(tmp_path: Path) -> None:
+    console = console_in(tmp_path, Spoken("total = 1", "print(total)", readings={"total < 5": "check"}))
+    for text in ("set total", "/check total == 1"):
+        dispatch(console, text)
+    respond(console, "total < 5")
+    assert [each.code for each in console.session.checks] == ["total == 1", "total < 5"]
+    assert said(console).count("keeping this as a check (Ctrl-T makes it a new step)\n") == 1
+    dispatch(console, "/as")
+    assert [each.code for each in console.session.checks] == ["total == 1"]
+    assert [turn.instruction for turn in console.session.path] == ["set total", "total < 5"]
+
+
+@pytest.mark.parametrize("text", ["make it 2", "/correct 1 make it 2", "/next make it 2"])
+def test_a_session_that_is_opened_again_knows_what_its_last_step_was(tmp_path: Path, text: str) -> None:
+    model = Spoken("x = 1", "x = 2", "x = 3", readings=READINGS)
+    console = console_in(tmp_path, model)
+    for line in ("set x", text):
+        dispatch(console, line)
+    first = console.session
+    console.chat.last_text = LastText()
+    dispatch(console, "/as")
+    assert console.session.head != first.head
+    assert len(console.session.path) == 3 - len(first.path)
+    asked = len(model.asked)
+    dispatch(console, "/as")
+    assert console.session.path == first.path
+    assert len(model.asked) == asked
+
+
+def test_after_an_undo_the_key_reads_what_was_undone_in_the_other_way(tmp_path: Path) -> None:
+    console = console_in(tmp_path, Spoken("x = 1", "x = 2", "x = 3", readings=READINGS))
+    for line in ("set x", "make it 2", "/undo", "/as"):
+        dispatch(console, line)
+    assert [turn.chunk for turn in console.session.path] == ["x = 1", "x = 3"]
+    assert "a new step (Ctrl-T changes turn 1: set x)" in said(console)
+
+
 def test_talk_changes_nothing(tmp_path: Path) -> None:
     console = console_in(tmp_path, Spoken("x = 1", readings=READINGS))
     for text in ("set x", "hello"):
         dispatch(console, text)
     assert len(console.session.turns) == 1
-    assert "this changes nothing in the program" in said(console)
+    assert "just talk, so nothing changes (Ctrl-T makes it a new step)\n" in said(console)
 
 
 class Unsure(Spoken):
@@ -261,7 +302,12 @@ def unsure(folder: Path, *answers: str | None):
     console = console_in(folder, Unsure("x = 1", "x = 2"))
     dispatch(console, "set x")
     left = list(answers)
-    console.questions.answer = lambda label: left.pop(0)
+
+    def answer(label: str) -> str | None:
+        console.view.say(label)
+        return left.pop(0)
+
+    console.questions.answer = answer
     dispatch(console, "make it 2")
     assert not left
     return console
@@ -269,7 +315,7 @@ def unsure(folder: Path, *answers: str | None):
 
 @pytest.mark.parametrize(
     ("answers", "codes"),
-    [([""], ["x = 2"]), (["1"], ["x = 2"]), (["9", "2"], ["x = 1", "x = 2"])],
+    [([""], ["x = 2"]), (["1"], ["x = 2"]), (["9", "2"], ["x = 1", "x = 2"]), (["the first one"], ["x = 2"])],
 )
 def test_where_it_is_unclear_the_user_chooses_and_enter_takes_the_likelier(
     tmp_path: Path, answers: list[str], codes: list[str]
@@ -302,7 +348,7 @@ def test_a_script_takes_the_reading_of_the_model(tmp_path: Path, capsys: pytest.
     readings = {"make it 7": "change 1"}
     _, told = played(tmp_path, ["set", "make it 7"], box=RUN_NOWHERE, replies=replies, readings=readings)
     assert capsys.readouterr().out == "x = 7\n"
-    assert "changing turn 1: set" in told
+    assert "changing turn 1: set (/as step makes it a new step)\n" in told
 
 
 # In a conversation
@@ -355,20 +401,19 @@ def test_the_last_text_knows_what_each_reading_led_to() -> None:
 def test_one_key_makes_a_step_of_a_change_and_a_change_of_the_step(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
     say(screen, "define x", "2› ")
-    text = say(screen, "make x two instead", "F2 makes it a new step")
-    assert "changing turn 1: define x" in text
+    say(screen, "make x two instead", "changing turn 1: define x (Ctrl-T makes it a new step)")
     screen.wait(lambda text: text.count("\n2›") >= 2)
-    screen.send(F2)
+    screen.send(CTRL_T)
     screen.wait("3› ")
     assert [turn.instruction for turn in session(tmp_path).path] == ["define x", "make x two instead"]
-    screen.send(F2)
-    screen.wait("taken for a change again; now at turn 1")
+    screen.send(CTRL_T)
+    screen.wait("back to the change of turn 1: define x (Ctrl-T makes it a new step)")
     assert [turn.instruction for turn in session(tmp_path).path] == ["define x\nmake x two instead"]
     say(screen, "/quit", "saved in")
 
 
-def test_the_key_in_a_line_with_text_does_nothing(screen: Terminal, tmp_path: Path) -> None:
+def test_the_key_in_a_line_with_text_swaps_letters_as_elsewhere(screen: Terminal, tmp_path: Path) -> None:
     screen.wait("1› ")
-    screen.send("define x" + F2 + ENTER)
+    screen.send("defien" + CTRL_T + " x" + ENTER)
     screen.wait("2› ")
     assert [turn.instruction for turn in session(tmp_path).path] == ["define x"]

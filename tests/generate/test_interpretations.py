@@ -142,6 +142,20 @@ OPENED = "with open('r.txt', 'w') as report:\n    report.write('a')"
             ),
         ),
         (
+            done(
+                "print the result of a function with sample data",
+                "x = 1",
+                "def sample():\n    data = [3, 5]\n    return data\nprint(sample())",
+                "[3, 5]\n",
+            ),
+            done(
+                "print the result of a function with sample data",
+                "x = 1",
+                "import random\ndef sample():\n    return [random.random()]\nprint(sample())",
+                "[0.25]\n",
+            ),
+        ),
+        (
             done("show the model", "m = fit()", "print(m)", "<fit.Model object at 0x7f0000000010>\n"),
             done("show the model", "m = fit()", "print(str(m))", "<fit.Model object at 0x7f0000000020>\n"),
         ),
@@ -245,6 +259,21 @@ def test_what_nobody_gave_is_no_question(first: Candidate, second: Candidate) ->
             done("say whether n is even", "n = load()", "if n % 2:\n    print('odd')", "odd\n"),
             done("say whether n is even", "n = load()", "if n % 2:\n    print('no')", "no\n"),
             ["prints odd", "prints no"],
+        ),
+        (
+            done(
+                "print what n doubled by a function is",
+                "n = load()",
+                "def f(k):\n    return 2 * k\nprint(f(n))",
+                "6\n",
+            ),
+            done(
+                "print what n doubled by a function is",
+                "n = load()",
+                "def f(k):\n    if k > 2:\n        return 'many'\n    return k\nprint(f(n))",
+                "many\n",
+            ),
+            ["prints 6", "prints many"],
         ),
         (
             done("sum the numbers 3 and 4 as total", "x = 1", "total = 3 + 4", total="7"),

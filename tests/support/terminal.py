@@ -12,7 +12,7 @@ import pexpect
 import pyte
 
 ENTER, ALT_ENTER, TAB, UP = "\r", "\x1b\r", "\t", "\x1b[A"
-CTRL_C, CTRL_D, CTRL_Z = "\x03", "\x04", "\x1a"
+CTRL_C, CTRL_D, CTRL_T, CTRL_Z = "\x03", "\x04", "\x14", "\x1a"
 PASTE = "\x1b[200~", "\x1b[201~"
 ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x1b\([A-Z0-9]")
 

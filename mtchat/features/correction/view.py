@@ -12,13 +12,14 @@ from mtchat.session.turn import INTERRUPTED, Turn
 
 MOST = 4  # changed outputs that are shown
 LONGEST = 40
+SHOWN = 40  # characters of an instruction
 NOTHING = "nothing"
-NO_CHANGE = "/next TEXT treats TEXT as a new step"
-IN_REPL = "not what you meant? F2 makes it a new step, /undo takes it back"
 
 
-def describe_correction(event: CorrectionStarted) -> str:
-    return f"changing turn {event.number}: {one_line(event.instruction.partition(chr(10))[0], 60)}"
+def describe_correction(event: CorrectionStarted, way_out: str = "") -> str:
+    """Which turn changes, and the way to a new step instead, if any."""
+    said = f"changing turn {event.number}: {one_line(event.instruction.partition(chr(10))[0], SHOWN)}"
+    return f"{said} ({way_out})" if way_out else said
 
 
 def describe_later_turn(event: LaterTurnChanged) -> str:
@@ -58,16 +59,15 @@ def describe_value_change(each: ValueChange) -> str:
     return f"{subject}: {first} → {second}" + (f" (and {quantity(more, 'line')} more)" if more > 0 else "")
 
 
-def describe_result(before: Session, after: Session, way_out: str = IN_REPL) -> str:
-    """The result of a correction, and what the user can do about it."""
+def describe_result(before: Session, after: Session) -> str:
+    """What went wrong with a correction, and what the user can do about it; "" if nothing did."""
     if was_interrupted(before, after):
         return "the program is unchanged; the attempt is kept as a branch"
     if after.head == before.head:
-        unchanged = "the model has nothing to change there, so the program is as it was; try other words"
-        return f"{unchanged}. {NO_CHANGE if way_out == IN_REPL else way_out}"
+        return "the model has nothing to change there, so the program is as it was; try other words"
     if failed(after.outcome) and not failed(before.outcome) and not excused(after.outcome):
         return "the program ran before this change: /undo reverts it, /fix asks the model to repair it"
-    return way_out
+    return ""
 
 
 def was_corrected(before: Session, after: Session) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mtchat.console import slash
-from mtchat.console.captions import one_line, short_path
+from mtchat.console.captions import short_path
 from mtchat.console.console import Console
 from mtchat.features.explain.answers import as_sentence
 from mtchat.features.explain.fact import Fact, FactSource
@@ -16,14 +16,6 @@ from mtchat.features.explain.view import SIGN, StreamedParagraph
 MOST_FILES = 3
 SHORTEST_COMMAND = 4  # letters
 LEGEND = f"lines with {SIGN.strip()} were written by the model and may be wrong; all others are certain"
-
-
-def take_question(console: Console, text: str) -> Answer:
-    """Answers a text that was taken for a question, and says how to make it a step."""
-    console.view.note("this looks like a question, so it does not change the program")
-    answer = answer_question(console, text)
-    console.view.note(f"to make it a step: /next {one_line(text, 40)}")
-    return answer
 
 
 def answer_question(console: Console, text: str) -> Answer:

@@ -1,12 +1,15 @@
 """Does what a typed text means, and the command /as, which takes the last text for something else."""
 
+from dataclasses import replace
+
 from mtchat.console.console import Console
 from mtchat.console.slash import Command
+from mtchat.conversation.checking import remove_check
 from mtchat.errors import UsageError
 from mtchat.features.checks.commands import keep_check
-from mtchat.features.explain.inquiry_view import take_question
-from mtchat.features.understand.reading import WRITING, Kind, Reading, Understanding
-from mtchat.features.understand.view import TALK, describe_choices, describe_other
+from mtchat.features.explain.inquiry_view import answer_question
+from mtchat.features.understand.reading import WRITING, Kind, LastText, Reading, Understanding
+from mtchat.features.understand.view import describe_choices, describe_other, describe_taken
 
 READINGS = " | ".join(Kind)
 
@@ -31,21 +34,23 @@ def settle(console: Console, understanding: Understanding) -> Reading | None:
 
 def act(console: Console, understanding: Understanding, reading: Reading) -> bool:
     """Does what a text means by one of its readings; False if that was stopped."""
-    text = understanding.text
+    text, path = understanding.text, console.session.path
     if reading.kind in WRITING:
         done = console.follow(text, reading)
-        if done and (other := describe_other(understanding, reading)):
+        if done and (other := describe_other(understanding, reading, path, console.has_keys)):
             console.view.note(other)
         return done
     console.chat.last_text = console.chat.last_text.after(text, console.session.head).with_result(
         reading, console.session.head
     )
+    console.view.note(describe_taken(reading.kind, console.has_keys))
     if reading.kind is Kind.CHECK:
+        known = console.session.checks
         keep_check(console, text)
+        new = tuple(check.code for check in console.session.checks if check not in known)
+        console.chat.last_text = replace(console.chat.last_text, checks=new)
     elif reading.kind is Kind.QUESTION:
-        take_question(console, text)
-    else:
-        console.view.note(TALK)
+        answer_question(console, text)
     return True
 
 
@@ -60,7 +65,8 @@ def do_as(console: Console, argument: str) -> None:
         raise UsageError(f"{word!r} is not a reading; choose from: {READINGS}")
     kind = Kind(word)
     number = console.turn_number(rest[0]) if rest and kind is Kind.CHANGE else 0
-    last = console.chat.last_text
+    last = console.chat.known_text()
+    drop_checks(console, last)
     if kind in WRITING:
         console.read_as(kind, number)
         return
@@ -72,10 +78,16 @@ def do_as(console: Console, argument: str) -> None:
     act(console, understanding, Reading(kind))
 
 
+def drop_checks(console: Console, last: LastText) -> None:
+    """Removes the checks that were kept for a text that is taken for something else now."""
+    for number, check in reversed(list(enumerate(console.session.checks, start=1))):
+        if check.code in last.checks:
+            console.view.note(f"removed: {remove_check(console.chat, number).sentence}")
+
+
 def other_kind(console: Console) -> Kind:
     """The reading that /as alone switches to."""
-    results = console.chat.last_text.results
-    live = next((kind for kind, _, head in results if head == console.session.head), None)
+    live, _ = console.chat.known_text().live(console.session)
     return Kind.CHANGE if live is Kind.STEP else Kind.STEP
 
 

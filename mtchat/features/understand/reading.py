@@ -4,7 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mtchat.session.navigation import last_step, undo_steps
 from mtchat.session.session import Session
+from mtchat.session.turn import EDITED
 
 OFFERED = 3  # readings that a question offers
 NEGLIGIBLE = 0.04  # readings below this probability are not offered
@@ -92,11 +94,15 @@ def certain(text: str, kind: Kind, turns: Sequence[int] = ()) -> Understanding:
 
 @dataclass(frozen=True)
 class LastText:
-    """The last text that was read, after the turn `base`, and the last turn that each reading made."""
+    """The last text that was read, after the turn `base`, and the last turn that each reading made.
+
+    `checks` are the expressions that were kept because it was read as a check.
+    """
 
     text: str = ""
     base: str = ""
     results: tuple[tuple[Kind, int, str], ...] = ()
+    checks: tuple[str, ...] = ()
 
     def after(self, text: str, base: str) -> "LastText":
         """The same for the same text in the same place; else one without results."""
@@ -112,5 +118,24 @@ class LastText:
         return next((head for head in fits if head != self.base), "")
 
     def knows(self, session: Session) -> bool:
-        """Whether a session is where one of the readings led."""
-        return any(head == session.head for _, _, head in self.results)
+        """Whether a session is where one of the readings led, or where that was taken back."""
+        heads = [head for _, _, head in self.results]
+        return bool(heads) and session.head in (self.base, *heads)
+
+    def live(self, session: Session) -> tuple[Kind, int]:
+        """The reading that led to where a session is, and its turn; the last one if it was taken back."""
+        found = (each for each in self.results if each[2] == session.head)
+        return next(found, self.results[0])[:2] if self.results else (Kind.STEP, 0)
+
+
+def last_said(session: Session) -> LastText:
+    """The text of the last step of a session, as its turns tell it; empty where the user wrote the code."""
+    made = last_step(session)
+    if made is None or (made.status == EDITED and not made.corrects):
+        return LastText()
+    base = undo_steps(session)[0].head
+    if made.corrects:
+        number = len(session.path_to(made.id))
+        text = made.instruction.rpartition("\n")[2]
+        return LastText(text, base, ((Kind.CHANGE, number, session.head),))
+    return LastText(made.instruction_as_typed, base, ((Kind.STEP, 0, session.head),))
