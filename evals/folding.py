@@ -9,26 +9,27 @@ with all but the last turn folded (3 differ), with 1434 and 1229 prompt tokens p
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtchat.bench.quality.evaluate import Evaluation, run_task
 from mtchat.bench.quality.suite import MULTI, ScoredSample, Task
 from mtchat.bench.quality.suites import mtpb
+from mtchat.conversation.conversation import Conversation
 from mtchat.generate.context import visible_turns
-from mtchat.generate.execute import RunProgram
-from mtchat.generate.prompt import family
+from mtchat.generate.events import EventHandler
 from mtchat.generate.prompt.family import Cut, Family
 from mtchat.generate.turn import TurnGenerator
 from mtchat.inference import batching
 from mtchat.models import loader
+from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.program import NO_INPUTS
 from mtchat.session.prompt import Prompt
 from mtchat.session.provenance import ContextPlan
-from mtchat.session.settings import Limits, Sampling
+from mtchat.session.settings import Limits, Settings
 from mtchat.session.turn import Turn
 
 LIMITS = Limits(seconds=10.0)
@@ -59,13 +60,22 @@ class Folding:
         return self.family.chunk(text, before)
 
 
+class FoldingConversation(Conversation):
+    """A conversation whose model sees the last turn alone in full."""
+
+    def generator(self, on_event: EventHandler | None = None) -> TurnGenerator:
+        made = super().generator(on_event)
+        return replace(made, family=Folding(made.family))
+
+
 def folded(path: Sequence[Turn]) -> tuple[Turn, ...]:
     return visible_turns(path, ContextPlan(tuple(range(1, len(path)))))
 
 
-def held(tasks: Sequence[Task], generator: Callable[[RunProgram], TurnGenerator]) -> list[ScoredSample]:
+def held(tasks: Sequence[Task], model: Model, kind: type[Conversation]) -> list[ScoredSample]:
     """The conversations of some tasks, several in parallel."""
-    bench = Evaluation(mtpb.score, generator, Sampling())
+    settings = Settings(policy="plain", corrections=False)
+    bench = Evaluation(mtpb.score, model, settings, conversation=kind)
 
     def one(task: Task) -> ScoredSample:
         with Sandbox() as ground:
@@ -91,19 +101,13 @@ def main() -> None:
     tasks = mtpb.tasks(args.data, MULTI)
     batcher = batching.start_batcher(loader.load(args.model, "auto", lambda stage: None, "cpu"), LANES)
     try:
-        kind = family.choose(batcher.card)
-        loaded = family.load(kind)
-
-        def arm(shape: Family) -> Callable[[RunProgram], TurnGenerator]:
-            return lambda run: TurnGenerator(shape, batcher.complete, run, batcher.card, kind)
-
-        firsts = held([task for task in tasks if task.input == 0], arm(loaded))
+        firsts = held([task for task in tasks if task.input == 0], batcher, Conversation)
         firsts.sort(key=lambda row: len(row.program), reverse=True)
         chosen = {row.problem for row in firsts[: args.problems]}
         print(f"longest of {len(firsts)}: {', '.join(row.problem for row in firsts[: args.problems])}")
         asked = [task for task in tasks if task.problem in chosen and task.input < args.inputs]
-        for name, shape in (("whole", loaded), ("folded", Folding(loaded))):
-            tell(name, held(asked, arm(shape)))
+        for name, kind in (("whole", Conversation), ("folded", FoldingConversation)):
+            tell(name, held(asked, batcher, kind))
     finally:
         batcher.close()
 

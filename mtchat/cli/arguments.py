@@ -335,6 +335,12 @@ def add_quality_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ask", action="store_true", help="a simulated user answers questions, judging by the expected value"
     )
+    parser.add_argument(
+        "--no-understanding",
+        dest="understanding",
+        action="store_false",
+        help="multi: each instruction is a next step, and none changes an earlier turn",
+    )
     add_unsafe_option(parser)
 
 

@@ -6,7 +6,6 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,6 @@ from mtchat.generate import policy
 from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.program import NO_INPUTS, Program
-from mtchat.session.prompt import ModelCard, Piece, Prompt
 from mtchat.session.settings import OFF, ON, Limits, Sampling, Settings
 from mtchat.version import __version__
 
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from mtchat.bench.speed.engine import Sizes
     from mtchat.bench.speed.workload import Workload
     from mtchat.features.understand.reading import Understanding
-    from mtchat.generate.execute import RunProgram
-    from mtchat.generate.turn import TurnGenerator
     from mtchat.inference.batching import Batcher
     from mtchat.session.outcome import Outcome
     from mtchat.session.session import Session
@@ -213,6 +209,7 @@ def measure_quality(args: argparse.Namespace) -> None:
     batcher, device = load_batcher(args, view)
     try:
         card = batcher.card
+        understanding = args.understanding and mode == suites.MULTI
         header = RunHeader(
             suite=args.what,
             model=card.name,
@@ -229,13 +226,18 @@ def measure_quality(args: argparse.Namespace) -> None:
             tasks=len(tasks),
             data_sha256=hash_tasks(tasks),
             ask=args.ask,
+            understanding=understanding,
         )
-        evaluation = Evaluation(
-            ScoreCache(suite.score),
-            lambda run: make_generator(args, batcher, run),
-            Sampling(args.temperature, args.top_p, seed=args.seed),
-            args.ask,
+        settings = Settings(
+            temperature=args.temperature,
+            top_p=args.top_p,
+            seed=args.seed,
+            seconds=QUALITY_LIMITS.seconds,
+            run=ON if args.run else OFF,
+            policy=args.policy,
+            corrections=understanding,
         )
+        evaluation = Evaluation(ScoreCache(suite.score), batcher, settings, args.family, args.ask)
         out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
         with RunFile(out, header) as file:
             concurrency = args.concurrency or CONCURRENCY[device]
@@ -243,41 +245,6 @@ def measure_quality(args: argparse.Namespace) -> None:
     finally:
         batcher.close()
     print(summary(read(out)))
-
-
-def make_generator(args: argparse.Namespace, batcher: "Batcher", run: "RunProgram") -> "TurnGenerator":
-    """What makes the turns of one conversation in memory, whose programs are run by `run`."""
-    from mtchat.bench.quality.evaluate import FunctionRunner
-    from mtchat.conversation.conversation import Conversation
-
-    settings = Settings(policy=args.policy, run=ON if args.run else OFF, seconds=QUALITY_LIMITS.seconds)
-    chat = Conversation(SharedModel(batcher), FunctionRunner(run), settings=settings, family=args.family)
-    return replace(chat.generator(), count=batcher.count)
-
-
-@dataclass(frozen=True)
-class SharedModel:
-    """The model of a batcher, for many conversations at once; the batcher closes it."""
-
-    batcher: "Batcher"
-
-    @property
-    def card(self) -> ModelCard:
-        return self.batcher.card
-
-    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        return self.batcher.complete(prompt, sampling)
-
-    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        return self.batcher.candidates(prompt, sampling, count)
-
-    def text(self, prompt: Prompt) -> str:
-        return self.batcher.engine.text(prompt)
-
-    def count(self, text: str) -> int:
-        return self.batcher.engine.count(text)
-
-    def close(self) -> None: ...
 
 
 @contextmanager

@@ -36,6 +36,10 @@ class Scheduler(Protocol):
         """Compute one more token of each running completion, or more; admit waiting requests."""
         ...
 
+    def flush(self) -> None:
+        """Let the host be as far as the device, so that something else can be computed."""
+        ...
+
     def clear(self) -> None:
         """Drop all requests."""
         ...
@@ -85,6 +89,8 @@ class CpuScheduler:
     def step(self) -> None:
         for _ in self.decode():
             pass
+
+    def flush(self) -> None: ...
 
     def clear(self) -> None:
         self.running = []

@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -22,18 +22,15 @@ from mtchat.bundled_models import cache
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.generate.execute import RunProgram
-from mtchat.generate.policy import PLAIN, Policy
-from mtchat.generate.prompt.families import instruct
-from mtchat.generate.turn import TurnGenerator
 from mtchat.sandbox.host import execute
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
-from mtchat.session.settings import Sampling
+from mtchat.session.settings import Sampling, Settings
+from mtchat.testing import FakeModel
 from tests.support.generate import run as run_here
 from tests.support.shell import mtchat
 
-SAMPLING = Sampling(seed=5)
 HEADER = RunHeader(
     *("mtpb", "fake", "f", "float32", "cpu", "multi", "plain", 0.0, 0.95, 2, 0, "0", 3, "d"),
 )
@@ -53,25 +50,22 @@ class Counting:
         return Score("print" in said, "print" in said, "" if "print" in said else "wrong")
 
 
-def answers(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-    wish = prompt.messages[-1].content if prompt.messages else ""
-    text = "x = 1\n```" if wish == "set x" else "print(x)\n```" if wish == "show x" else "a b STOP c"
-    yield Piece(text[:4], Usage(50, 0, 2))
-    yield Piece(text[4:], Usage(50, 0, 6, finish="stop", logprob=-3.0))
+class CountedModel(FakeModel):
+    """A model that knows two instructions; each reply costs six tokens."""
+
+    def __init__(self) -> None:
+        super().__init__({"set x": "x = 1", "show x": "print(x)"}, default="a b STOP c")
+
+    def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+        self.requests.append((prompt, sampling))
+        text = self.reply(prompt)
+        yield Piece(text[:4], Usage(50, 0, 2))
+        yield Piece(text[4:], Usage(50, 0, 6, finish="stop", logprob=-3.0))
 
 
-def several(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-    for number in range(count):
-        for piece in answers(prompt, sampling):
-            yield number, piece
-
-
-def bench(policy: Policy = PLAIN, complete: Callable[..., Iterator[Piece]] = answers) -> Evaluation:
-    return Evaluation(
-        Counting().score,
-        lambda run: TurnGenerator(instruct, complete, run, policy=policy, candidates=several),
-        SAMPLING,
-    )
+def bench(policy: str = "plain", model: FakeModel | None = None, corrections: bool = False) -> Evaluation:
+    settings = Settings(seed=5, policy=policy, corrections=corrections)
+    return Evaluation(Counting().score, model or CountedModel(), settings)
 
 
 def test_a_conversation_is_one_row_with_what_it_took():
@@ -86,19 +80,15 @@ def test_a_conversation_is_one_row_with_what_it_took():
 
 
 def test_the_tokens_of_every_candidate_count():
-    row = run_task(bench(Policy(samples=3)), TASK, 0, run_here, run_here)
-    assert (row.written, row.tried) == (2 * (6 + 3 * 6), 6)
+    row = run_task(bench("select"), TASK, 0, run_here, run_here)
+    assert (row.written, row.tried) == (2 * (6 + 7 * 6), 14)
 
 
 def test_samples_differ_in_their_seeds_and_a_reply_has_the_problems_length():
-    seen: list[Sampling] = []
-
-    def noting(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        seen.append(sampling)
-        return answers(prompt, sampling)
-
+    model = CountedModel()
     for sample in (0, 1):
-        run_task(bench(complete=noting), TASK, sample, run_here, run_here)
+        run_task(bench(model=model), TASK, sample, run_here, run_here)
+    seen = [sampling for _, sampling in model.requests]
     assert [each.seed for each in seen] == [5, 5, 1005, 1005]
     assert {each.max_tokens for each in seen} == {33}
 
@@ -132,16 +122,15 @@ def test_a_run_holds_every_sample_of_every_conversation_once(tmp_path: Path):
 
 
 def test_a_run_that_fails_midway_goes_on_where_it_was(tmp_path: Path):
-    path, asked = tmp_path / "run.jsonl", []
+    class Failing(CountedModel):
+        def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+            if len(self.requests) == 6:
+                raise MtchatError("the model is gone")
+            return super().complete(prompt, sampling)
 
-    def failing(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        asked.append(prompt)
-        if len(asked) == 7:
-            raise MtchatError("the model is gone")
-        return answers(prompt, sampling)
-
+    path = tmp_path / "run.jsonl"
     with pytest.raises(MtchatError, match="gone"):
-        held(path, bench(complete=failing), lanes=1)
+        held(path, bench(model=Failing()), lanes=1)
     done = read(path).rows
     assert 0 < len(done) < 6
     held(path, bench(), lanes=1)
@@ -162,13 +151,13 @@ def test_an_interrupt_of_a_run_keeps_what_was_scored(tmp_path: Path):
 
 
 def test_a_run_that_cannot_be_written_ends_at_once():
-    some, begun = threading.Event(), []
+    some = threading.Event()
 
-    def counted(prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
-        begun.append(prompt)
-        if len(begun) > 20:
-            some.set()
-        return answers(prompt, sampling)
+    class Noting(CountedModel):
+        def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
+            if len(self.requests) > 20:
+                some.set()
+            return super().complete(prompt, sampling)
 
     class Full:
         rows: tuple[ScoredSample, ...] = ()
@@ -177,13 +166,13 @@ def test_a_run_that_cannot_be_written_ends_at_once():
             some.wait()  # for rows that are lost, too
             raise MtchatError("the disk is full")
 
-    tasks = list(Counting().tasks(None, "multi"))
+    model, tasks = Noting(), list(Counting().tasks(None, "multi"))
     with pytest.raises(MtchatError, match="full"):
-        evaluate(bench(complete=counted), tasks, 1000, Full(), here, 1, quiet())  # type: ignore[arg-type]
+        evaluate(bench(model=model), tasks, 1000, Full(), here, 1, quiet())  # type: ignore[arg-type]
     for thread in threading.enumerate():
         if thread.name.startswith("ThreadPoolExecutor"):
             thread.join()
-    assert len(begun) < 3000
+    assert len(model.requests) < 3000
 
 
 class Interrupting(Counting):
@@ -286,20 +275,81 @@ class Wanting(Counting):
         return Score(passes, passes, "" if passes else "wrong")
 
 
-def test_a_simulated_user_says_at_the_last_turn_what_is_meant_and_is_counted():
-    def varied(prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
+class DoubtfulModel(CountedModel):
+    """A model of two minds about what x is to be shown as, which takes "make it two" for a change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.default = "x = 2\n```"
+        self.readings = {"make it two": "change 1"}
+
+    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         for number in range(count):
             said = f"print(x + {1 - number % 2})\n```"
             yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
 
-    def held(ask: bool) -> ScoredSample:
-        def generator(run: RunProgram) -> TurnGenerator:
-            return TurnGenerator(instruct, answers, run, policy=Policy(samples=4), candidates=varied)
 
-        task = replace(TASK, instructions=("set x", "show x"))
-        return run_task(Evaluation(Wanting().score, generator, SAMPLING, ask), task, 0, run_here, run_here)
+@pytest.mark.parametrize(
+    ("instructions", "readings"),
+    [
+        (("set x", "show x"), ("step", "step")),
+        (("set x", "make it two", "show x"), ("step", "change 1", "step")),
+    ],
+)
+def test_a_simulated_user_says_at_the_last_instruction_what_is_meant_and_is_counted(
+    instructions: tuple[str, ...], readings: tuple[str, ...]
+):
+    def held(ask: bool) -> ScoredSample:
+        one = bench("select", DoubtfulModel(), corrections=True)
+        task = replace(TASK, instructions=instructions, preamble="")
+        return run_task(replace(one, scoring=Wanting().score, ask=ask), task, 0, run_here, run_here)
 
     asked, silent = held(True), held(False)
     assert (asked.chunks[-1], asked.strict) == ("print(x + 1)", True)
-    assert (asked.asked, asked.answered, asked.needless) == (1, 1, 0)
+    assert (asked.answered, asked.needless) == (1, 0)
     assert (silent.strict, silent.asked) == (False, 0)
+    assert asked.readings == silent.readings == readings
+
+
+CHANGED = replace(TASK, instructions=("set x", "make it two", "show x", "is that so?"), preamble="")
+
+
+def changing_model() -> FakeModel:
+    return FakeModel(
+        {"set x": "x = 1", "make it two": "x = 2", "show x": "print(x)", "is that so?": "print(x > 1)"},
+        default="x = 2",  # the code of turn 1 again, with the change
+        readings={"make it two": "change 1", "is that so?": "question"},
+    )
+
+
+def test_an_instruction_that_changes_an_earlier_turn_is_no_further_turn():
+    row = run_task(bench(model=changing_model(), corrections=True), CHANGED, 0, run_here, run_here)
+    assert row.readings == ("step", "change 1", "step", "step")  # nobody is there to ask a question
+    assert row.chunks == ("x = 2", "print(x)", "print(x > 1)")
+    assert (row.turns, len(row.clock), len(row.certainty)) == (4, 4, 3)
+
+
+def test_without_understanding_every_instruction_is_a_step():
+    row = run_task(bench(model=changing_model()), CHANGED, 0, run_here, run_here)
+    assert row.readings == ("step",) * 4
+    assert row.chunks == ("x = 1", "x = 2", "print(x)", "print(x > 1)")
+
+
+def test_a_change_that_is_refused_leaves_the_program_as_it_is():
+    model = FakeModel({"set x": "x, y = 1, 2", "show x": "print(x)"}, readings={"break it": "change 1"})
+    task = replace(TASK, instructions=("set x", "break it", "show x"), preamble="")
+    row = run_task(bench(model=model, corrections=True), task, 0, run_here, run_here)
+    assert row.readings == ("step", "refused", "step")
+    assert row.chunks == ("x, y = 1, 2", "print(x)")
+    assert row.strict
+
+
+def test_a_file_says_whether_instructions_were_understood_and_old_ones_were_not(tmp_path: Path):
+    path, header = tmp_path / "run.jsonl", asdict(HEADER)
+    del header["understanding"]
+    path.write_text(json.dumps({"run": header}) + "\n")
+    assert not read(path).header.understanding
+    with pytest.raises(MtchatError, match="understanding is False there and True here"):
+        RunFile(path, replace(HEADER, understanding=True))
+    with RunFile(path, HEADER) as again:
+        assert again.rows == ()

@@ -284,6 +284,14 @@ def test_a_policy_and_samples_are_named_and_what_is_missing_is_told() -> None:
     assert "| pass@5                     |          |               |          – |      – |" in said
 
 
+def test_a_run_whose_instructions_were_understood_says_what_they_were_taken_for() -> None:
+    rows = (row("1", 0, readings=("step", "change 1")), row("1", 1, readings=("step", "rename 1")))
+    told = summary(RecordedRun(replace(HEADER, understanding=True), rows))
+    assert "raw samples, understood" in told
+    assert "instructions taken for: step 2, change 1, rename 1" in told
+    assert "taken for" not in summary(RecordedRun(HEADER, rows))
+
+
 def test_a_run_without_rows_says_nothing_of_rates() -> None:
     said = summary(RecordedRun(HEADER))
     assert "0 of 4 conversations" in said

@@ -2,22 +2,43 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
 
+import numpy
 import pytest
 
 from mtchat.errors import MtchatError
-from mtchat.inference.batching import Batcher, BatcherClosed, CpuScheduler
+from mtchat.inference.batching import Batcher, BatcherClosed, CpuScheduler, Job
+from mtchat.inference.cpu import kernels
 from mtchat.inference.cuda.scheduler import GpuScheduler
 from mtchat.inference.engine import Engine
 from mtchat.inference.hf.padded_scheduler import PaddedScheduler
-from mtchat.session.prompt import Prompt
+from mtchat.inference.loaders import loader
+from mtchat.inference.probe import LABELS, IntentProbe
+from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
-from tests.support.engine_models import gpu_engine, random_engine
+from tests.support.cpu_models import SIZES, silent
+from tests.support.engine_models import gpu_engine, random_engine, write_gguf
 
 pytestmark = pytest.mark.slow
 
+T = TypeVar("T")
+CHAT = Prompt(
+    messages=tuple(
+        Message(role, text)
+        for role, text in [
+            ("system", "add"),
+            ("user", "def add"),
+            ("assistant", "def add(a, b):"),
+            ("user", "print it"),
+            ("assistant", "print(x)"),
+            ("user", "import numpy"),
+        ]
+    )
+)
 PROMPTS = [
     "def add(a, b):\n    return a + b\n",
     "def add(a, b):\n    return a\n",
@@ -53,7 +74,7 @@ def alone(text: str, sampling: Sampling) -> tuple[str, str, int]:
     return "".join(piece.text for piece in pieces), last.finish, last.completion_tokens
 
 
-def together(batcher: Batcher, text: str, sampling: Sampling) -> tuple[str, str, int]:
+def together(batcher: Batcher | Engine, text: str, sampling: Sampling) -> tuple[str, str, int]:
     pieces = list(batcher.complete(Prompt(text), sampling))
     last = pieces[-1].usage
     return "".join(piece.text for piece in pieces), last.finish, last.completion_tokens
@@ -137,4 +158,84 @@ def test_a_failure_of_the_model_reaches_every_thread(
 def test_the_tokens_of_a_prompt_are_counted_as_they_are_read(batcher: Batcher) -> None:
     for text in PROMPTS:
         *_, last = batcher.complete(Prompt(text), Sampling(max_tokens=1))
-        assert batcher.count(Prompt(text)) == last.usage.prompt_tokens
+        assert batcher.count(batcher.text(Prompt(text))) == last.usage.prompt_tokens
+
+
+# Between two steps
+
+
+def crowded(batcher: Batcher, act: Callable[[], T]) -> tuple[list[T], list[tuple[str, str, int]]]:
+    """What several threads get while others complete texts, and those texts."""
+    with ThreadPoolExecutor(len(ASKED) + 5) as pool:
+        texts = [pool.submit(together, batcher, *asked) for asked in ASKED]
+        found = [pool.submit(act) for _ in range(5)]
+        return [each.result() for each in found], [each.result() for each in texts]
+
+
+def test_scores_are_those_of_an_engine_alone_and_disturb_no_completion(batcher: Batcher) -> None:
+    asked = Prompt(PROMPTS[0]), ["x = 1\n", "print(x)", ""], ["a", "", "b"]
+    expected = random_engine("qwen2").score(*asked)
+    scores, texts = crowded(batcher, lambda: batcher.score(*asked))
+    assert texts == [alone(*asked) for asked in ASKED]
+    for each in scores:
+        assert each == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_decoder_without_inner_values_says_nothing_of_a_message(batcher: Batcher) -> None:
+    assert batcher.classify(CHAT) is None
+
+
+def test_a_score_that_is_refused_is_refused_to_the_one_who_asked(batcher: Batcher) -> None:
+    with pytest.raises(MtchatError, match="the prompt has"):
+        batcher.score(Prompt(PROMPTS[0]), ["x = 1\n" * 100])
+    assert together(batcher, *ASKED[0]) == alone(*ASKED[0])
+
+
+def test_nobody_waits_for_a_score_of_a_closed_batcher(batcher: Batcher) -> None:
+    batcher.between_steps(lambda: batcher.inbox.put(None))
+    batcher.thread.join()
+    with pytest.raises(BatcherClosed):
+        batcher.score(Prompt(PROMPTS[0]), ["x = 1"])
+
+
+def test_who_waits_for_a_job_when_it_closes_is_told() -> None:
+    batcher, late = SCHEDULERS["cpu"](random_engine("qwen2")), Job(lambda: 1, Future())
+
+    def close_before_another() -> None:
+        batcher.inbox.put(None)
+        batcher.inbox.put(late)
+
+    batcher.between_steps(close_before_another)
+    with pytest.raises(BatcherClosed):
+        late.result.result(timeout=20)
+
+
+@pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels for this processor")
+def test_messages_are_read_between_steps_as_by_an_engine_alone(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf", "Q8_0", **SIZES)
+    draw = numpy.random.default_rng(0)
+    values = draw.standard_normal((SIZES["hidden_size"], len(LABELS)), numpy.float32)
+    heads = draw.standard_normal(
+        (4, SIZES["num_hidden_layers"] * SIZES["num_attention_heads"]), numpy.float32
+    )
+    zeros = numpy.zeros(SIZES["hidden_size"], numpy.float32)
+    probe = IntentProbe(2, values, zeros[: len(LABELS)], zeros, heads, 9.0, 9.0, 0.5)
+
+    def load() -> Engine:
+        engine = loader.load(tmp_path / "tiny.gguf", "tiny", cache=tmp_path, report=silent)
+        engine.probe = probe
+        return engine
+
+    one = load()
+    expected = one.classify(CHAT)
+    assert expected is not None
+    assert len(set(expected.exchanges)) == 2
+    written = [together(one, *asked) for asked in ASKED]
+    threads: set[int] = set()
+    with closing(Batcher(engine := load(), CpuScheduler(engine.decoder, engine.vocabulary, 3))) as batcher:
+        trace = engine.decoder.trace
+        engine.decoder.trace = lambda ids, start: threads.add(threading.get_ident()) or trace(ids, start)
+        found, texts = crowded(batcher, lambda: batcher.classify(CHAT))
+        assert threads == {batcher.thread.ident}
+    assert found == [expected] * 5
+    assert texts == written

@@ -1,4 +1,4 @@
-"""Runs the conversations of a benchmark: their turns are made as in the REPL, and their programs scored.
+"""Runs the conversations of a benchmark: what is said in them is done as in the REPL; programs are scored.
 
 Several run at once, and each is written to the results file once it is scored.
 """
@@ -18,55 +18,52 @@ from queue import Empty, SimpleQueue
 from mtchat.bench.quality.run_file import RunFile
 from mtchat.bench.quality.suite import Score, ScoredSample, Scoring, Task
 from mtchat.console.view import View
+from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import OnOutput
+from mtchat.conversation.live import ReadyModel
 from mtchat.errors import MtchatError
-from mtchat.generate.complete import CompleteMany, CompleteStream
+from mtchat.features.understand.reading import Kind
+from mtchat.generate.complete import CompleteStream
 from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
 from mtchat.generate.execute import RunProgram
-from mtchat.generate.improve import take
 from mtchat.generate.interpretations import Clarification, Interpretation
-from mtchat.generate.turn import TurnGenerator
+from mtchat.models.loading import Model
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.provenance import Repair, Rework
-from mtchat.session.session import Session
-from mtchat.session.settings import Limits, Sampling
+from mtchat.session.settings import Limits, Sampling, Settings
 
+REFUSED = "refused"
 SEED_STEP = 1000  # between samples: the candidates and retries of a turn use the seeds between
 
 
-@dataclass
-class UsageMeter:
-    """Counts the tokens of a model, and the turns that a policy changed."""
+class UsageMeter(ReadyModel):
+    """A model that counts the tokens of its completions, and the turns that a policy changed."""
 
-    model: CompleteStream
-    complete_many: CompleteMany | None
-    prompt_tokens: int = 0
-    written: int = 0
-    tried: int = 0
-    mended: int = 0
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.prompt_tokens = self.written = self.tried = self.mended = 0
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         last = Usage()
         try:
-            for piece in self.model(prompt, sampling):
+            for piece in super().complete(prompt, sampling):
                 last = piece.usage
                 yield piece
         finally:
-            self.count({0: last})
+            self.add_usage({0: last})
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        assert self.complete_many is not None
         last: dict[int, Usage] = {}
         try:
-            for number, piece in self.complete_many(prompt, sampling, count):
+            for number, piece in super().candidates(prompt, sampling, count):
                 last[number] = piece.usage
                 yield number, piece
         finally:
-            self.count(last)
+            self.add_usage(last)
 
-    def count(self, usages: dict[int, Usage]) -> None:
+    def add_usage(self, usages: dict[int, Usage]) -> None:
         self.prompt_tokens += max((each.prompt_tokens for each in usages.values()), default=0)
         self.written += sum(each.completion_tokens for each in usages.values())
 
@@ -82,16 +79,19 @@ class UsageMeter:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How turns are made and programs scored.
+    """How conversations are held and programs scored.
 
-    `generator` makes the turns of one conversation, given how to run a program. With `ask` a simulated user
-    answers the questions about ambiguous instructions.
+    With `settings.corrections` each instruction is understood as in the REPL, a change of an earlier turn for
+    example; where that is in doubt, the likelier is taken. With `ask` a simulated user answers the questions
+    about ambiguous instructions. `family` is the name of the prompt family, "" for that of the model.
     """
 
     scoring: Scoring
-    generator: Callable[[RunProgram], TurnGenerator]
-    sampling: Sampling
+    model: Model
+    settings: Settings
+    family: str = ""
     ask: bool = False
+    conversation: type[Conversation] = Conversation
 
 
 @dataclass(frozen=True)
@@ -130,33 +130,36 @@ def run_task(
 ) -> ScoredSample:
     """One sample of a conversation, scored; `run` runs its turns, and `judge` the program to be scored."""
     began = time.monotonic()
-    generator = evaluation.generator(run)
-    meter = UsageMeter(generator.complete, generator.candidates)
-    complete_many = meter.candidates if generator.candidates else None
-    generator = replace(generator, complete=meter.complete, candidates=complete_many, on_event=meter.on_event)
-    user = SimulatedUser(evaluation.scoring, task, judge)
-    if evaluation.ask:
-        generator = replace(generator, asking=user.clarification)
-    sampling = replace(
-        evaluation.sampling, seed=evaluation.sampling.seed + SEED_STEP * sample, max_tokens=task.length
+    meter, user = UsageMeter(evaluation.model), SimulatedUser(evaluation.scoring, task, judge)
+    seed = evaluation.settings.seed + SEED_STEP * sample
+    chat = evaluation.conversation(
+        meter,
+        FunctionRunner(run),
+        settings=replace(evaluation.settings, seed=seed, max_tokens=task.length),
+        family=evaluation.family,
+        on_event=meter.on_event,
+        questions=user if evaluation.ask else None,
     )
+    chat.session = replace(chat.session, preamble=task.preamble)
     clock: list[float] = []
-    session = Session(preamble=task.preamble)
+    readings: tuple[str, ...] = ()
     if task.prompt:
-        program = continue_text(generator, task, sampling)
+        program = continue_text(meter.complete, task, chat.settings.sampling)
         chunks: tuple[str, ...] = (program,)
     else:
-        for instruction in task.instructions:
+        for user.heard, instruction in enumerate(task.instructions, start=1):
             start = time.monotonic()
             try:
-                session = take(generator, session, instruction, sampling)
-            except MtchatError:
-                if not session.path:
+                chat.take(instruction)
+            except MtchatError:  # the context is full, or a change was refused, as of a name that is taken
+                if not chat.session.path:
                     raise
-                break  # the context is full: score the program so far
+                readings += (REFUSED,)
+                continue
+            readings += (describe_reading(chat),)
             clock.append(round(time.monotonic() - start, 3))
-        chunks = tuple(turn.chunk for turn in session.path)
-        program = session.program.source
+        chunks = tuple(turn.chunk for turn in chat.session.path)
+        program = chat.session.program.source
     score = evaluation.scoring(task, chunks, judge)
     return ScoredSample(
         problem=task.problem,
@@ -174,18 +177,25 @@ def run_task(
         compatible=score.compatible,
         strict=score.strict,
         error=score.error,
-        certainty=tuple(round(turn.usage.mean_logprob, 4) for turn in session.path),
+        certainty=tuple(round(turn.usage.mean_logprob, 4) for turn in chat.session.path),
         clock=tuple(clock),
         asked=user.asked,
         answered=user.answered,
         needless=user.needless,
+        readings=readings,
     )
 
 
-def continue_text(generator: TurnGenerator, task: Task, sampling: Sampling) -> str:
+def describe_reading(chat: Conversation) -> str:
+    """What the last instruction was taken for: "step", "change 2" or "rename 1"."""
+    kind, number, _ = chat.last_text.results[0]
+    return kind if kind is Kind.STEP else f"{kind} {number}"
+
+
+def continue_text(complete: CompleteStream, task: Task, sampling: Sampling) -> str:
     """The model's continuation of a text, up to the first of its stops."""
     text = ""
-    stream = generator.complete(Prompt(text=task.prompt), sampling)
+    stream = complete(Prompt(text=task.prompt), sampling)
     for piece in stream:
         text += piece.text
         if (end := find_stop(text, task.stops)) < len(text):
@@ -235,7 +245,8 @@ class ScoreCache:
 class SimulatedUser:
     """A simulated user, who picks the interpretation of an instruction that gives the wanted value.
 
-    The wanted value is known only for the last turn; earlier questions stay open. `asked` counts questions,
+    The wanted value is known only for the last instruction; earlier questions stay open. `heard` is the
+    number of the instruction that the conversation is at. `asked` counts questions,
     `answered` those with an interpretation that passes, and `needless` those of them whose first one does:
     it would have been taken without asking. After TiCoder (Lahiri et al. 2022, arXiv:2208.05950) and
     ClarifyGPT (Mu et al. 2023, arXiv:2310.10996).
@@ -247,17 +258,24 @@ class SimulatedUser:
     asked: int = 0
     answered: int = 0
     needless: int = 0
+    heard: int = 0
+    declined: bool = False
+    can_choose: bool = False
 
-    @property
+    def approve(self) -> None: ...
+
     def clarification(self) -> Clarification:
         return Clarification(self.answer)
 
+    def choose(self, found: Sequence[Interpretation], live: str) -> int | None:
+        return None
+
     def answer(self, instruction: str, found: Sequence[Interpretation]) -> int | None:
         self.asked += 1
+        if self.heard < len(self.task.instructions):
+            return None
         for index, reading in enumerate(found):
             path = reading.candidate.session.path
-            if len(path) < len(self.task.instructions):
-                return None
             if self.scoring(self.task, tuple(turn.chunk for turn in path), self.judge).strict:
                 self.answered += 1
                 self.needless += not index

@@ -66,7 +66,7 @@ def summary(recorded: RecordedRun) -> str:
     parts = [describe_settings(header) + "\n" + describe_progress(found), markdown_table(rates, 1)]
     parts += part_rows("category", found.categories)
     parts += part_rows("turns", {str(turns): part for turns, part in found.turns.items()})
-    return "\n".join([*parts, describe_errors(found), describe_costs(found)])
+    return "\n".join([*parts, describe_errors(found), describe_costs(found) + describe_readings(found)])
 
 
 def comparison(runs: Sequence[RecordedRun]) -> str:
@@ -164,6 +164,12 @@ def describe_costs(found: RunStatistics) -> str:
         f"tokens: {took.prompt_tokens:,} prompt, {took.written:,} completion; {took.seconds:,.1f} s{each}\n"
         f"extra candidates: {took.tried:,}; turns improved: {took.mended:,}\n"
     )
+
+
+def describe_readings(found: RunStatistics) -> str:
+    """What the instructions were taken for, if they were understood."""
+    counts = ", ".join(f"{name} {count:,}" for name, count in found.readings.items())
+    return f"instructions taken for: {counts}\n" if found.header.understanding and counts else ""
 
 
 def describe_setup(header: RunHeader) -> str:

@@ -145,7 +145,8 @@ class RunCosts:
 @dataclass(frozen=True)
 class RunStatistics:
     """A run in numbers. `at` has pass@k by k and verdict; `errors` counts why programs do not pass strictly,
-    the most frequent first, and `only_compatible` those of them that the published script passes.
+    the most frequent first, and `only_compatible` those of them that the published script passes. `readings`
+    counts what the instructions were taken for.
     """
 
     header: RunHeader
@@ -157,6 +158,7 @@ class RunStatistics:
     errors: Mapping[str, int]
     only_compatible: int
     costs: RunCosts
+    readings: Mapping[str, int]
 
 
 def analyse(recorded: RecordedRun) -> RunStatistics:
@@ -172,13 +174,16 @@ def analyse(recorded: RecordedRun) -> RunStatistics:
         dict(sorted(Counter(row.error for row in failed).items(), key=lambda each: (-each[1], each[0]))),
         sum(row.compatible for row in failed),
         add_costs(rows),
+        dict(Counter(reading.partition(" ")[0] for row in rows for reading in row.readings).most_common()),
     )
 
 
 def name_rate(header: RunHeader) -> str:
     """What the rates of a run measure: only rates of raw samples compare with published ones."""
     asked = ", asked" if header.ask else ""
-    return "raw samples" if header.policy == PLAIN else f"pass@1 after policy {header.policy}{asked}"
+    understood = ", understood" if header.understanding else ""
+    measure = "raw samples" if header.policy == PLAIN else f"pass@1 after policy {header.policy}{asked}"
+    return measure + understood
 
 
 def subset(rows: Iterable[ScoredSample]) -> Subset:

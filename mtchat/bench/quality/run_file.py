@@ -29,7 +29,8 @@ class RunHeader:
     """How a run is made: `tasks` conversations, `samples` times each.
 
     `fingerprint` is the model's, `version` is mtchat's, `data_sha256` the hash of the tasks. With `ask` a
-    simulated user answers questions about ambiguous instructions.
+    simulated user answers questions about ambiguous instructions. With `understanding` an instruction can be
+    a change of an earlier turn, else each is a next step.
     """
 
     suite: str
@@ -47,6 +48,7 @@ class RunHeader:
     tasks: int
     data_sha256: str
     ask: bool = False
+    understanding: bool = False
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ class ScoredSample:
     clock. `tried` counts the extra candidates and `mended` the turns that a policy changed; `certainty` is
     the mean log-probability of a token of each turn, in nats, and `clock` the seconds of each turn. A
     simulated user was `asked` questions, `answered` those for which some interpretation passes, and of these
-    `needless` counts those whose first interpretation passes.
+    `needless` counts those whose first interpretation passes. `readings` says what each instruction was taken
+    for, such as "step" or "change 2".
     """
 
     problem: str
@@ -89,6 +90,7 @@ class ScoredSample:
     asked: int = 0
     answered: int = 0
     needless: int = 0
+    readings: tuple[str, ...] = ()
 
 
 class Suite(Protocol):

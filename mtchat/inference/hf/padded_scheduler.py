@@ -78,6 +78,8 @@ class PaddedScheduler:
         self.batch: PaddedBatch | None = None
         self.steps = 0
 
+    def flush(self) -> None: ...
+
     def clear(self) -> None:
         self.waiting, self.batch = [], None
 
