@@ -24,6 +24,7 @@ from mtchat.session.prompt import Signals
 FOLDER = Path(__file__).parent / "probes"
 LABELS = ("step", "change", "rename", "check", "question", "talk")
 BEGINS, ENDS, HEADER = "<|im_start|>", "<|im_end|>", 3  # a message: the mark, its role, a newline, its text
+NEGLIGIBLE = 0.02  # the probability of a change below which nobody asks which turn it would be about
 FLOOR = 1e-4  # of an attention weight, before its logarithm
 MessageSpan = tuple[int, int]
 
@@ -87,10 +88,11 @@ class IntentProbe:
         state = values.state(self.layer, end) - self.center
         scores = (state @ self.weights + self.bias) / self.label_temperature
         labels = dict(zip(LABELS, map(float, softmax(scores.astype(numpy.float32))), strict=True))
-        exchanges = list(zip(earlier[1::2], earlier[2::2], strict=False))  # the first is the system message
-        return Signals(
-            labels, self.rank(values, message, end, exchanges), self.ask_below, self.ask_change_below
-        )
+        ranked: tuple[float, ...] = ()
+        if labels["change"] + labels["rename"] >= NEGLIGIBLE:
+            exchanges = list(zip(earlier[1::2], earlier[2::2], strict=False))  # the first is the system's
+            ranked = self.rank(values, message, end, exchanges)
+        return Signals(labels, ranked, self.ask_below, self.ask_change_below)
 
     def rank(
         self,

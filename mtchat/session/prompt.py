@@ -58,9 +58,9 @@ class Signals:
     """What a model's inner values say about the last message of a chat.
 
     `labels` has the probability of each label of `mtchat.features.understand`. `exchanges` has, for each
-    earlier pair of a user message and its reply, the probability that the message is about it. Where the
-    likeliest reading has a probability of less than `ask_below`, or a change one of less than
-    `ask_change_below`, the user should be asked.
+    earlier pair of a user message and its reply, the probability that the message is about it; it is empty
+    where the message is most unlikely to be about any. Where the likeliest reading has a probability of less
+    than `ask_below`, or a change one of less than `ask_change_below`, the user should be asked.
     """
 
     labels: Mapping[str, float]

@@ -109,6 +109,15 @@ PROBE = IntentProbe(
 )
 
 
+def test_what_is_hardly_a_change_is_not_ranked() -> None:
+    ids = chat(2, 3, 3, 3, 3, 4)
+    sure = replace(PROBE, bias=numpy.array([50, 0, 0, 0, 0, 0], numpy.float32))
+    found = sure.read(WrittenDecoder(()), ids, (BEGIN, END))
+    assert found is not None
+    assert found.labels["step"] > 0.99
+    assert found.exchanges == ()
+
+
 def test_labels_come_from_the_state_and_the_exchange_from_where_attention_goes() -> None:
     ids = chat(2, 3, 3, 3, 3, 4)  # the system message, two exchanges, the message
     second = message_spans(ids, BEGIN, END)[3][0]

@@ -85,7 +85,7 @@ def turn_probabilities(
     named = NUMBERED.search(text)
     if named and 1 <= int(named["number"]) <= len(path):
         return {int(named["number"]): 1.0}
-    last = signals.exchanges[len(signals.exchanges) - len(shown) :]
+    last = signals.exchanges[len(signals.exchanges) - len(shown) :] or (0.0,) * (len(shown) - 1) + (1.0,)
     found = {
         number: probability
         for number, probability in zip(shown, last, strict=False)
