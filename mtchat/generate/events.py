@@ -117,18 +117,20 @@ class CorrectionCompared:
     """The program ran before and after a correction: the outputs and the variables that differ.
 
     `kept` counts the other turns with the code that they had. If `values` is None, variables were not
-    compared. Without any difference, the new code does what the old code did.
+    compared. `files` are those that the new program left, such as figures, whose content is not compared.
+    Without any difference and without files, the new code does what the old code did.
     """
 
     changed: tuple[ChunkChange, ...]
     outputs: tuple[ValueChange, ...]
     values: tuple[ValueChange, ...] | None = None
     kept: int = 0
+    files: tuple[str, ...] = ()
 
     @property
     def has_effect(self) -> bool:
-        """Whether anything was seen to differ."""
-        return bool(self.outputs or self.values)
+        """Whether anything was seen to differ, or may do so in files."""
+        return bool(self.outputs or self.values or self.files)
 
 
 @dataclass(frozen=True)

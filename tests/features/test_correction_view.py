@@ -7,6 +7,8 @@ import pytest
 
 from mtchat.bundled_models import cache
 from mtchat.errors import ExitCode, MtchatError
+from mtchat.features.correction.view import describe_effect
+from mtchat.generate.events import ChunkChange, CorrectionCompared
 from mtchat.repl.app import dispatch
 from mtchat.sandbox.host import execute
 from mtchat.session.prompt import Piece, Usage
@@ -381,3 +383,11 @@ def test_a_list_of_checks_runs_nothing_that_was_not_approved(tmp_path: Path, whe
     dispatch(console, "/check x == 1")
     dispatch(console, "/check")
     assert runs == []
+
+
+@pytest.mark.parametrize(("files", "says"), [((), True), (("figure-1.png",), False)])
+def test_what_files_hold_is_not_said_to_be_the_same(files: tuple[str, ...], says: bool) -> None:
+    """A figure may look different although nothing that is printed differs."""
+    changed = (ChunkChange(1, "plot()\n", "plot('red')\n"),)
+    lines = list(describe_effect(CorrectionCompared(changed, (), (), 0, files)))
+    assert any(line.startswith("no effect") for line in lines) is says

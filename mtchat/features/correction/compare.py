@@ -36,7 +36,9 @@ def compare_runs(generator: TurnGenerator, before: Session, after: Session) -> C
     changed = chunk_changes(before, after)
     values = None if generator.dry_run is None else tuple(value_changes(was, now))
     outputs = tuple(output_changes(before, after, was, now))
-    return CorrectionCompared(changed, outputs, values, len(after.path) - len(changed))
+    left = after.outcome or now  # a quiet run leaves no files
+    files = tuple(each.path for each in left.files)
+    return CorrectionCompared(changed, outputs, values, len(after.path) - len(changed), files)
 
 
 def output_changes(before: Session, after: Session, was: Outcome, now: Outcome) -> Iterator[ValueChange]:
