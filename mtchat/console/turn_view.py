@@ -70,6 +70,7 @@ class TurnView:
     preambles: int = 0
     fixing: bool = False
     way_out: str = ""
+    same: bool = False  # whether it was said that the new code is the same
     held: HeldAttempts = field(default_factory=HeldAttempts)
     remove_repeats: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
 
@@ -84,14 +85,16 @@ class TurnView:
             case TurnWritten(_, turn):
                 self.show_turn(turn)
             case CorrectionStarted():
-                self.correcting, self.since = True, event.number
+                self.correcting, self.since, self.same = True, event.number, False
                 self.view.note(describe_correction(event, self.way_out))
                 self.way_out = ""  # which is said once
             case LaterTurnChanged():
                 self.view.note(describe_later_turn(event))
             case CorrectionFinished(_, changes):
                 self.since = min((each.number for each in changes), default=self.since)
-                self.view.changes(changes)
+                if changes or not self.same:
+                    self.view.changes(changes)
+                self.same = not changes
             case CorrectionCompared():
                 for line in describe_effect(event):
                     self.view.note(line)

@@ -168,14 +168,18 @@ class Conversation(LiveSession):
         if not last.text:
             raise UsageError("there is no instruction yet that could be read in another way")
         turns: tuple[int, ...] = (number,) if number else ()
+        path = self.session.path_to(last.base)
+        if kind is Kind.CHANGE and not any(
+            turn.chunk.strip() for turn in path[number - 1 if number else 0 :]
+        ):
+            raise UsageError("there is no earlier turn that could be changed; it stays as it is")
         if made := last.result(kind, number):
             self.keep(self.session.move(made), "goto")
             return True
         self.keep(self.session.move(last.base), "undo")
         if kind is Kind.CHANGE and not number:
             turns = next((each.turns for each in self.understand(last.text).readings if each.turns), ())
-            if not turns:
-                raise UsageError("there is no earlier turn that could be changed")
+            turns = turns or tuple(at for at in range(len(path), 0, -1) if path[at - 1].chunk.strip())
         return self.follow(last.text, Reading(kind, 1.0, turns))
 
     def known_text(self) -> LastText:

@@ -271,6 +271,15 @@ def test_a_session_that_is_opened_again_knows_what_its_last_step_was(tmp_path: P
     assert len(model.asked) == asked
 
 
+@pytest.mark.parametrize("command", ["/as", "/as change", "/as change 1"])
+def test_a_first_step_cannot_be_a_change_and_stays(tmp_path: Path, command: str) -> None:
+    console = console_in(tmp_path, Spoken("x = 1"))
+    dispatch(console, "set x")
+    with pytest.raises(UsageError, match="no earlier turn that could be changed"):
+        dispatch(console, command)
+    assert [turn.chunk for turn in console.session.path] == ["x = 1"]
+
+
 def test_after_an_undo_the_key_reads_what_was_undone_in_the_other_way(tmp_path: Path) -> None:
     console = console_in(tmp_path, Spoken("x = 1", "x = 2", "x = 3", readings=READINGS))
     for line in ("set x", "make it 2", "/undo", "/as"):
@@ -284,7 +293,9 @@ def test_talk_changes_nothing(tmp_path: Path) -> None:
     for text in ("set x", "hello"):
         dispatch(console, text)
     assert len(console.session.turns) == 1
-    assert "just talk, so nothing changes (Ctrl-T makes it a new step)\n" in said(console)
+    assert "just talk, nothing changes; /undo takes a step back (Ctrl-T makes it a new step)\n" in said(
+        console
+    )
 
 
 class Unsure(Spoken):

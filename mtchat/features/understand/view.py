@@ -15,7 +15,7 @@ KEY = "Ctrl-T"
 TAKEN = {
     Kind.CHECK: "keeping this as a check",
     Kind.QUESTION: "answering a question",
-    Kind.TALK: "just talk, so nothing changes",
+    Kind.TALK: "just talk, nothing changes; /undo takes a step back",
 }
 
 
