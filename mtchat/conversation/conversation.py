@@ -169,9 +169,8 @@ class Conversation(LiveSession):
             raise UsageError("there is no instruction yet that could be read in another way")
         turns: tuple[int, ...] = (number,) if number else ()
         path = self.session.path_to(last.base)
-        if kind is Kind.CHANGE and not any(
-            turn.chunk.strip() for turn in path[number - 1 if number else 0 :]
-        ):
+        changeable = path[number - 1 : number] if number else path
+        if kind is Kind.CHANGE and not any(turn.chunk.strip() for turn in changeable):
             raise UsageError("there is no earlier turn that could be changed; it stays as it is")
         if made := last.result(kind, number):
             self.keep(self.session.move(made), "goto")
