@@ -100,8 +100,10 @@ def cpu_features() -> set[str]:
 
 @cache
 def load(build: str) -> ctypes.CDLL:
-    """Load a build and declare its functions; OSError if it cannot be loaded."""
+    """Load a build and declare its functions; OSError if it cannot be loaded, or is of another version."""
     library = ctypes.CDLL(str(library_path(build)))
+    if not hasattr(library, "mtchat_sizes") or library.mtchat_sizes() != struct_sizes():
+        raise OSError(f"{library_path(build).name} was built from other sources; make install builds it again")
     library.mtchat_open.restype = c_void_p
     library.mtchat_open.argtypes = (POINTER(ModelStruct), c_void_p, c_int32, c_int32)
     library.mtchat_close.argtypes = (c_void_p,)
@@ -115,6 +117,11 @@ def load(build: str) -> ctypes.CDLL:
     library.mtchat_read_bytes.argtypes = (c_void_p, c_void_p, c_int64)
     library.mtchat_read_bytes.restype = c_uint32
     return library
+
+
+def struct_sizes() -> int:
+    """The bytes of the structures that the kernels are handed."""
+    return sum(ctypes.sizeof(each) for each in (ModelStruct, LayerStruct, BatchStruct))
 
 
 VARIABLE = "OMP_NUM_THREADS"  # which other libraries obey too
