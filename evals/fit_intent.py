@@ -2,9 +2,9 @@
 
     python -m evals.fit_intent --model starter-small --layer 14 --ask-below 0.5
 
-The rows in evals/intent/ are by eight writers who had seen neither the program nor each other's rows: a
+The rows in evals/intent/ are by ten writers who had seen neither the program nor each other's rows: a
 conversation so far, what is typed next, what that is, and for a change the turns that it is about.
-`held_out.jsonl`, by a ninth, is never fitted: `mtchat bench intent` measures on it (`--flat FILE` writes it
+`held_out.jsonl`, by another, is never fitted: `mtchat bench intent` measures on it (`--flat FILE` writes it
 in that form).
 
 The figures printed are cross-validated over programs: no row is judged by a fit that saw its program. Layer

@@ -13,7 +13,7 @@ from mtchat.inference.cpu import kernels
 from mtchat.inference.cpu.trace import Trace
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader
-from mtchat.inference.probe import LABELS, IntentProbe, load_probe, message_spans, softmax
+from mtchat.inference.probe import LABELS, NEGLIGIBLE, IntentProbe, load_probe, message_spans, softmax
 from mtchat.session.prompt import Message, Prompt, Signals
 from mtchat.session.settings import Sampling
 from tests.support.cpu_models import SIZES, silent
@@ -258,8 +258,9 @@ def test_any_text_gets_probabilities(small: Engine, text: str) -> None:
     found = small.classify(asked(text))
     assert found is not None
     assert sum(found.labels.values()) == pytest.approx(1.0, abs=1e-4)
-    assert len(found.exchanges) == 2
-    assert sum(found.exchanges) == pytest.approx(1.0, abs=1e-4)
+    about_some = found.labels["change"] + found.labels["rename"] >= NEGLIGIBLE
+    assert len(found.exchanges) == (2 if about_some else 0)
+    assert sum(found.exchanges) == pytest.approx(float(about_some), abs=1e-4)
 
 
 @pytest.mark.model

@@ -103,7 +103,9 @@ def load(build: str) -> ctypes.CDLL:
     """Load a build and declare its functions; OSError if it cannot be loaded, or is of another version."""
     library = ctypes.CDLL(str(library_path(build)))
     if not hasattr(library, "mtchat_sizes") or library.mtchat_sizes() != struct_sizes():
-        raise OSError(f"{library_path(build).name} was built from other sources; make install builds it again")
+        raise OSError(
+            f"{library_path(build).name} was built from other sources; make install builds it again"
+        )
     library.mtchat_open.restype = c_void_p
     library.mtchat_open.argtypes = (POINTER(ModelStruct), c_void_p, c_int32, c_int32)
     library.mtchat_close.argtypes = (c_void_p,)
