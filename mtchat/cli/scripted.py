@@ -48,6 +48,7 @@ from mtchat.session.names import describe_users
 from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.session import Session
 from mtchat.session.settings import OFF, Settings
+from mtchat.session.text import quantity
 from mtchat.store import Log, OwnedFiles
 
 
@@ -104,7 +105,10 @@ class ScriptConsole(Console):
             case ContextFitted(numbers):
                 self.view.note(folded_note(numbers))
             case TurnWritten(_, turn):
-                self.view.note(describe_time(turn.usage) or "the model wrote no code")
+                if note := describe_time(turn.usage) or (
+                    "" if turn.chunk.strip() else "the model wrote no code"
+                ):
+                    self.view.note(note)
             case CandidateChosen(_, _, outcome, count):
                 self.view.note(f"another of the {count} candidates is better")
                 self.view.verdict(outcome, self.hint(outcome))
@@ -174,6 +178,10 @@ def run_script(
             going = take_step(console, script, instruction)
         except Leave:
             break
+        except MtchatError:
+            if left := len(script.instructions) - number:
+                view.line(f"{quantity(left, 'instruction')} after this one will not be sent")
+            raise
         if not going:
             view.line(f"interrupted; {len(script.instructions) - number} instructions were not sent")
             return ExitCode.INTERRUPTED

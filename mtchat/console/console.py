@@ -228,13 +228,13 @@ class Console:
         path = self.session.path_to(last.base)
         results = self.chat.last_text.results
         turn = next((turn for each, turn, _ in results if each is Kind.CHANGE and turn), 0)
-        if self.session.head == before.head:
+        if self.session.head == before.head and self.session.turns == before.turns:
             self.view.note(f"nothing changed: that is what the {kind} came to")
         elif known and turn:
             self.view.note(describe_return(kind, turn, path, self.has_keys))
         else:
             self.finish(before)
-            if kind is Kind.STEP and turn:
+            if kind is Kind.STEP and turn and self.session.head != before.head:
                 self.view.note(describe_step(turn, path, self.has_keys))
 
     def add(self, code: str) -> None:

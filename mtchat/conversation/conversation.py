@@ -162,24 +162,28 @@ class Conversation(LiveSession):
         """Takes the last text for something else, as if it had been read so at first; False if stopped.
 
         What was already written for that reading is brought back, and no model is asked. `number` is the turn
-        that a change is about, 0 the likeliest.
+        that a change is about, 0 the likeliest. A reading that comes to nothing, or is stopped before it has,
+        leaves the program as it was.
         """
         last = self.last_text = self.known_text()
         if not last.text:
             raise UsageError("there is no instruction yet that could be read in another way")
         turns: tuple[int, ...] = (number,) if number else ()
-        path = self.session.path_to(last.base)
+        before, path = self.session.head, self.session.path_to(last.base)
         changeable = path[number - 1 : number] if number else path
-        if kind is Kind.CHANGE and not any(turn.chunk.strip() for turn in changeable):
+        if kind is not Kind.STEP and not any(turn.chunk.strip() for turn in changeable):
             raise UsageError("there is no earlier turn that could be changed; it stays as it is")
         if made := last.result(kind, number):
             self.keep(self.session.move(made), "goto")
             return True
         self.keep(self.session.move(last.base), "undo")
-        if kind is Kind.CHANGE and not number:
+        if kind is not Kind.STEP and not number:
             turns = next((each.turns for each in self.understand(last.text).readings if each.turns), ())
             turns = turns or tuple(at for at in range(len(path), 0, -1) if path[at - 1].chunk.strip())
-        return self.follow(last.text, Reading(kind, 1.0, turns))
+        done = self.follow(last.text, Reading(kind, 1.0, turns))
+        if self.session.head == last.base != before:
+            self.keep(self.session.move(before), "goto")
+        return done
 
     def known_text(self) -> LastText:
         """The last text, which can be read in another way: as it was read here, or as the turns tell it."""

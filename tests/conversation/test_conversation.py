@@ -11,6 +11,7 @@ import pytest
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import OnOutput
 from mtchat.errors import MtchatError, UsageError
+from mtchat.features.understand.reading import Kind
 from mtchat.generate.events import CodeWritten, Event, RunFinished, RunStarted, TurnWritten
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
@@ -352,3 +353,21 @@ def test_a_change_comes_back_with_what_the_program_does_differently() -> None:
         assert [(each.number, each.old, each.new) for each in change.outputs] == [(2, "29\n", "49\n")]
         assert [each.number for each in change.changed] == [1]
         assert change.kept == 1
+
+
+def test_a_text_read_as_a_rename_that_names_nothing_changes_an_earlier_turn() -> None:
+    model = FakeModel({"define x": "x = 1"}, default="y = 1")
+    with Conversation(model, settings=PLAIN) as chat:
+        chat.send("define x")
+        chat.send("call it better")
+        chat.read_as(Kind.RENAME)
+        assert [turn.chunk for turn in chat.session.path] == ["y = 1"]
+
+
+def test_a_reading_that_comes_to_nothing_leaves_the_step() -> None:
+    with Conversation(FakeModel({}, default="x = 1"), settings=PLAIN) as chat:
+        chat.send("define x")
+        chat.send("again", new=True)
+        head = chat.session.head
+        chat.read_as(Kind.CHANGE)
+        assert chat.session.head == head
