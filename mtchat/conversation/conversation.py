@@ -138,6 +138,8 @@ class Conversation(LiveSession):
         """
         if reading.kind not in WRITING:
             raise UsageError(f"a {reading.kind} writes no code; use check or ask")
+        if not text.strip():
+            raise UsageError("an instruction needs some text")
         before, self.last_change = self.session, None
         if reading.kind is Kind.RENAME and (rename := find_rename(self.session.path, text)):
             done = self.apply(rename_correction(rename, self.session.path, text))

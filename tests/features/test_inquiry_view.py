@@ -58,7 +58,7 @@ def test_what_the_run_and_the_program_know_is_the_answer(
     assert [fact for fact in facts if fact not in text] == []
     assert "≈ My words are these." in text
     assert "by the model and may be wrong" in text
-    assert "answering a question (/as step makes it a new step)" in text
+    assert "answering a question (Ctrl-T makes it a new step)" in text
 
 
 @pytest.mark.sandbox

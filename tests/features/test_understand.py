@@ -47,6 +47,12 @@ def test_a_rename_of_a_name_that_the_program_has_is_certain(text: str) -> None:
     assert (found.best.kind, found.best.confidence, found.source) == (Kind.RENAME, 1.0, "form")
 
 
+@pytest.mark.parametrize("text", ["turn 9: use a loop", "in step 9, use a loop"])
+def test_a_turn_that_does_not_exist_is_an_error(text: str) -> None:
+    with pytest.raises(UsageError, match="there is no turn 9; the last one is turn"):
+        by_form(PATH, text)
+
+
 @pytest.mark.parametrize("text", ["in turn 3, use a loop", "In step 3 use a loop", "turn 3: use a loop"])
 def test_a_text_that_begins_with_its_turn_is_a_change_of_it(text: str) -> None:
     found = by_form(PATH, text)
@@ -59,7 +65,6 @@ def test_a_text_that_begins_with_its_turn_is_a_change_of_it(text: str) -> None:
     [
         "in turn 3, what is price?",
         "in turn 2, think",
-        "in turn 9, use a loop",
         "after turn 3, total is 1",
         "in turn 3",
     ],
@@ -113,13 +118,13 @@ def test_a_label_without_a_turn_that_it_could_be_about_gives_way() -> None:
 @pytest.mark.parametrize(
     ("labels", "kind"),
     [
-        ({"step": 0.04, "talk": 0.9}, Kind.STEP),
-        ({"step": 0.01, "talk": 0.8, "question": 0.19}, Kind.QUESTION),
-        ({"step": 0.0, "talk": 0.99, "question": 0.01}, Kind.TALK),
-        ({"step": 0.01, "check": 0.9, "question": 0.09}, Kind.STEP),
+        ({"step": 0.6, "talk": 0.4}, Kind.STEP),
+        ({"step": 0.1, "talk": 0.3, "question": 0.6}, Kind.QUESTION),
+        ({"step": 0.1, "talk": 0.8, "question": 0.1}, Kind.TALK),
+        ({"step": 0.1, "change": 0.3, "check": 0.2, "question": 0.4}, Kind.STEP),
     ],
 )
-def test_the_first_text_of_a_session_is_a_step_unless_that_is_out_of_the_question(
+def test_the_first_text_of_a_session_can_only_be_a_step_if_it_would_change_something(
     labels: dict[str, float], kind: Kind
 ) -> None:
     assert by_first_signals("hello", Signals(labels, ())).best.kind is kind

@@ -7,13 +7,12 @@ from the very prefill of the next turn (`mtchat.inference.probe`), so a next ste
 import re
 from collections.abc import Mapping, Sequence
 
+from mtchat.errors import UsageError
 from mtchat.features.understand.reading import Kind, Reading, Understanding, certain
 from mtchat.features.understand.rename import parse_rename
 from mtchat.session.prompt import Signals
 from mtchat.session.turn import Turn
 
-STEP_POSSIBLE = 0.03  # the probability from which the first text of a session is a step
-QUESTION_POSSIBLE = 0.1  # from which such a text is answered, as small talk is not
 PLACED = re.compile(
     r"(?:in (?:turn|step) (?P<number>\d{1,4})\b|(?:turn|step) (?P<named>\d{1,4}) ?[,:])[,:]?\s*\S.*",
     re.IGNORECASE | re.DOTALL,
@@ -24,13 +23,15 @@ NUMBERED = re.compile(r"\b(?:turn|step) (?P<number>\d{1,4})\b", re.IGNORECASE)
 def by_form(path: Sequence[Turn], text: str) -> Understanding | None:
     """The reading of a text whose form is certain, such as "rename total to balance" or "in turn 2, ...".
 
-    None for all else.
+    None for all else; UsageError if the turn that it names does not exist.
     """
     if parse_rename(path, text):
         return certain(text, Kind.RENAME)
     placed = PLACED.fullmatch(text.strip())
     number = int(placed["number"] or placed["named"]) if placed and not text.rstrip().endswith("?") else 0
-    if 1 <= number <= len(path) and path[number - 1].chunk.strip():
+    if number > len(path) > 0:
+        raise UsageError(f"there is no turn {number}; the last one is turn {len(path)}")
+    if number and path and path[number - 1].chunk.strip():
         return certain(text, Kind.CHANGE, [number])
     return None
 
@@ -57,16 +58,12 @@ def by_signals(path: Sequence[Turn], text: str, signals: Signals, shown: Sequenc
 
 
 def by_first_signals(text: str, signals: Signals) -> Understanding:
-    """What a text means where there is no program yet: a step, unless that is out of the question."""
+    """What a text means where there is no program yet: what changes one can only be a step."""
     labels = signals.labels
-    if labels.get(Kind.STEP, 0.0) >= STEP_POSSIBLE:
-        return Understanding(text, (Reading(Kind.STEP),), "probe")
-    asked = labels.get(Kind.QUESTION, 0.0)
-    others = sum(labels.get(kind, 0.0) for kind in (Kind.CHANGE, Kind.RENAME, Kind.CHECK))
-    if others > max(asked, labels.get(Kind.TALK, 0.0)):
-        return Understanding(text, (Reading(Kind.STEP),), "probe")
-    kind = Kind.QUESTION if asked >= QUESTION_POSSIBLE else Kind.TALK
-    return Understanding(text, (Reading(kind),), "probe")
+    apart = {kind: labels.get(kind, 0.0) for kind in (Kind.QUESTION, Kind.TALK)}
+    readings = [Reading(Kind.STEP, max(sum(labels.values()) - sum(apart.values()), 0.0))]
+    readings += [Reading(kind, probability) for kind, probability in apart.items()]
+    return Understanding(text, tuple(sorted(readings, key=lambda each: -each.confidence)), "probe")
 
 
 def best_kind_first(readings: tuple[Reading, ...], labels: Mapping[str, float]) -> tuple[Reading, ...]:
