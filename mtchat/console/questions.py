@@ -187,13 +187,13 @@ class UserQuestions:
             return None
         while (text := answer(WHICH)) is not None:
             word = text.strip()
-            if self.is_command(word):
-                self.unsent = words  # which nobody has said what to do with
-                return word
             if THIS.startswith(word.lower()):
                 return ""
             if NEXT.startswith(word.lower()):
                 return words
+            if self.is_command(word) or len(word.split()) > 1:
+                self.unsent = words  # which nobody has said what to do with
+                return word
             self.view.note(EITHER)
         return None
 

@@ -11,6 +11,7 @@ import pytest
 from mtchat.console import slash
 from mtchat.console.captions import one_line
 from mtchat.console.console import Console, Leave
+from mtchat.console.questions import UserQuestions
 from mtchat.console.text import clip, wrap
 from mtchat.console.view import View
 from mtchat.conversation.interfaces import OnOutput
@@ -461,3 +462,11 @@ def test_what_could_not_be_saved_is_saved_on_leaving_where_that_can_be_done_then
     (tmp_path / "a-file").unlink()
     assert not leave_session(console)
     assert [turn.chunk for turn in load(console.log.path).path] == ["x = 1"]
+
+
+def test_a_whole_sentence_in_place_of_this_or_next_is_done_next_and_nothing_is_lost() -> None:
+    replies = iter(["nxt", "now print the largest one"])
+    questions = UserQuestions(View(io.StringIO()))
+    words = questions.next_instruction(lambda label: next(replies), "and sort it")
+    assert words == "now print the largest one"
+    assert questions.unsent == "and sort it"
