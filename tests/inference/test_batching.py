@@ -219,7 +219,7 @@ def test_messages_are_read_between_steps_as_by_an_engine_alone(tmp_path: Path) -
         (4, SIZES["num_hidden_layers"] * SIZES["num_attention_heads"]), numpy.float32
     )
     zeros = numpy.zeros(SIZES["hidden_size"], numpy.float32)
-    probe = IntentProbe(2, values, zeros[: len(LABELS)], zeros, heads, 9.0, 9.0, 0.5)
+    probe = IntentProbe(2, values, zeros[: len(LABELS)], zeros, heads, 9.0, 9.0, 0.5, 0.5)
 
     def load() -> Engine:
         engine = loader.load(tmp_path / "tiny.gguf", "tiny", cache=tmp_path, report=silent)

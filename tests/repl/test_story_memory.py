@@ -36,9 +36,9 @@ def test_a_folded_and_a_forgotten_turn_are_made_again_after_they_are_told_anew(t
         screen.wait("2› ", 30)
         for line, sign in (
             ("/fold 1", "turn 1 is folded; the program keeps its code"),
-            ("Set x to the average of 1, 2 and 6", "\n3› "),
+            ("/next Set x to the average of 1, 2 and 6", "\n3› "),
             ("/forget 2", "turn 2 is forgotten"),
-            ("Set y to 4", "\n4› "),
+            ("/next Set y to 4", "\n4› "),
             ("/context", "folded, saves "),
             ("/unfold 1-2", "turn 2 was forgotten; the model now sees all of it"),
         ):
