@@ -32,6 +32,7 @@ from mtchat.features.understand.reading import (
     Reading,
     Understanding,
     last_said,
+    latest_with_code,
 )
 from mtchat.features.understand.rename import find_rename
 from mtchat.generate.alternatives import retry, sample_alternatives
@@ -180,8 +181,7 @@ class Conversation(LiveSession):
             return True
         self.keep(self.session.move(last.base), "undo")
         if kind is not Kind.STEP and not number:
-            turns = next((each.turns for each in self.understand(last.text).readings if each.turns), ())
-            turns = turns or tuple(at for at in range(len(path), 0, -1) if path[at - 1].chunk.strip())
+            turns = self.understand(last.text).turns or latest_with_code(path)
         done = self.follow(last.text, Reading(kind, 1.0, turns))
         if self.session.head == last.base != before:
             self.keep(self.session.move(before), "goto")

@@ -35,7 +35,7 @@ from mtchat.generate.execute import Declined, RunProgram, execute
 from mtchat.generate.prompt import family
 from mtchat.generate.prompt.family import Family
 from mtchat.generate.turn import TurnGenerator
-from mtchat.models.loading import Classifier, Model, score_with
+from mtchat.models.loading import Model, classify_with, score_with
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session import language
 from mtchat.session.language import Language
@@ -427,7 +427,7 @@ class ReadyModel:
         return score_with(self.loaded, prompt, texts, leads)
 
     def classify(self, prompt: Prompt) -> Signals | None:
-        return self.loaded.classify(prompt) if isinstance(self.loaded, Classifier) else None
+        return classify_with(self.loaded, prompt)
 
     def text(self, prompt: Prompt) -> str:
         return self.loaded.text(prompt)

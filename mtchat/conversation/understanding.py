@@ -7,9 +7,9 @@ from mtchat.conversation.live import LiveSession
 from mtchat.errors import ModelError
 from mtchat.features.understand.decide import by_first_signals, by_form, by_signals
 from mtchat.features.understand.likelihood import read_likelihood
-from mtchat.features.understand.reading import Kind, Reading, Understanding
+from mtchat.features.understand.reading import Kind, Reading, Understanding, latest_with_code
 from mtchat.generate.context import TurnContext, TurnRequest
-from mtchat.models.loading import Classifier
+from mtchat.models.loading import classify_with
 from mtchat.session.context import is_emptied
 from mtchat.session.prompt import Signals
 from mtchat.session.provenance import Step
@@ -48,8 +48,8 @@ def by_likelihood(live: LiveSession, text: str) -> Understanding | None:
 
 def nothing_told(path: Sequence[Turn], text: str) -> Understanding:
     """A step; a change, if the user asks for one, would be about the last turn with code."""
-    numbers = [number for number, turn in enumerate(path, start=1) if turn.chunk.strip()]
-    change = (Reading(Kind.CHANGE, 0.0, tuple(reversed(numbers))),) if numbers else ()
+    numbers = latest_with_code(path)
+    change = (Reading(Kind.CHANGE, 0.0, numbers),) if numbers else ()
     return Understanding(text, (Reading(Kind.STEP), *change), "nothing")
 
 
@@ -74,9 +74,9 @@ def next_context(live: LiveSession, text: str) -> tuple[TurnContext, tuple[int, 
 
 def ask_model(live: LiveSession, context: TurnContext) -> Signals | None:
     """What the model makes of a context; None where it cannot tell or the context does not fit."""
-    if context.problem or not isinstance(live.model, Classifier):
+    if context.problem:
         return None
     try:
-        return live.model.classify(context.prompt)
+        return classify_with(live.model, context.prompt)
     except ModelError:
         return None  # generating the turn will say what is wrong

@@ -207,9 +207,8 @@ class LoadingModel:
 
     def classify(self, prompt: Prompt) -> Signals | None:
         """What the last message of a prompt is; None if the model cannot tell."""
-        model = self.loaded()
         with self.explain_errors():
-            return model.classify(prompt) if isinstance(model, Classifier) else None
+            return classify_with(self.loaded(), prompt)
 
     def text(self, prompt: Prompt) -> str:
         with self.explain_errors():
@@ -259,6 +258,11 @@ def score_with(
 ) -> tuple[float, ...] | None:
     """The scores of texts by a model that may be a `Scorer`; None if it is none."""
     return model.score(prompt, texts, leads) if isinstance(model, Scorer) else None
+
+
+def classify_with(model: object, prompt: Prompt) -> Signals | None:
+    """What a model that may be a `Classifier` makes of a prompt; None if it is none."""
+    return model.classify(prompt) if isinstance(model, Classifier) else None
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -18,7 +18,6 @@ import pytest
 from mtchat.bench.quality.evaluate import Evaluation, Runners, evaluate, find_stop, format_duration, run_task
 from mtchat.bench.quality.run_file import RunFile, RunHeader, read
 from mtchat.bench.quality.suite import Score, ScoredSample, Task
-from mtchat.bundled_models import cache
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.generate.execute import RunProgram
@@ -30,6 +29,7 @@ from mtchat.session.settings import Sampling, Settings
 from mtchat.testing import FakeModel
 from tests.support.generate import run as run_here
 from tests.support.shell import mtchat
+from tests.support.starter import needs_small
 
 HEADER = RunHeader(
     *("mtpb", "fake", "f", "float32", "cpu", "multi", "plain", 0.0, 0.95, 2, 0, "0", 3, "d"),
@@ -222,10 +222,7 @@ PROBLEM = {
 }
 needs_model = [
     pytest.mark.model,
-    pytest.mark.skipif(
-        cache.locate("starter-small", cache.models_folder()) is None,
-        reason="starter-small is not here: mtchat models get starter-small",
-    ),
+    needs_small,
     pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
 ]
 

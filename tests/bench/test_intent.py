@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from mtchat.bench.intent import IntentResult, figures, format_table, make_row, measure, read_rows, to_json
-from mtchat.bundled_models import cache
 from mtchat.errors import MtchatError
 from mtchat.features.understand.reading import Kind, Reading, Understanding
 from mtchat.session.session import Session
+from tests.support.starter import needs_small
 
 MODEL = ("--model", "starter-small")
 PROGRAM = [
@@ -102,10 +102,7 @@ def test_a_bad_row_is_named(bad: dict[str, object], tmp_path: Path) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.skipif(
-    cache.locate("starter-small", cache.models_folder()) is None,
-    reason="starter-small is not here: mtchat models get starter-small",
-)
+@needs_small
 def test_the_command_ends_with_one_line_of_figures(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(each) + "\n" for each in ROWS))

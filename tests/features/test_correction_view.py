@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bundled_models import cache
 from mtchat.errors import ExitCode, MtchatError
 from mtchat.features.correction.view import describe_effect
 from mtchat.generate.events import ChunkChange, CorrectionCompared
@@ -19,6 +18,7 @@ from tests.support.fake_repl import run
 from tests.support.repl import say, session
 from tests.support.scripts import needs_sandbox, played
 from tests.support.shell import mtchat
+from tests.support.starter import needs_small
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, PASTE, Terminal, terminal
 
 COUNT = "def count(text):\n    return 1"
@@ -239,10 +239,7 @@ def test_a_script_takes_corrections_as_the_repl_does(
 
 @pytest.mark.terminal
 @pytest.mark.model
-@pytest.mark.skipif(
-    cache.locate("starter-small", cache.models_folder()) is None,
-    reason="starter-small is not here: mtchat models get starter-small",
-)
+@needs_small
 @pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
@@ -266,10 +263,7 @@ def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: 
 
 @pytest.mark.terminal
 @pytest.mark.model
-@pytest.mark.skipif(
-    cache.locate("starter-small", cache.models_folder()) is None,
-    reason="starter-small is not here: mtchat models get starter-small",
-)
+@needs_small
 @pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 def test_a_real_model_changes_one_turn_and_the_others_follow(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()

@@ -8,7 +8,7 @@ import platformdirs
 import pytest
 import torch
 
-from mtchat.bundled_models import cache, catalogue
+from mtchat.bundled_models import catalogue
 from mtchat.inference.cpu import kernels
 from mtchat.inference.cpu.trace import Trace
 from mtchat.inference.engine import Engine
@@ -18,13 +18,10 @@ from mtchat.session.prompt import Message, Prompt, Signals
 from mtchat.session.settings import Sampling
 from tests.support.cpu_models import SIZES, silent
 from tests.support.engine_models import STARTER_SMALL, random_engine, write_gguf
+from tests.support.starter import needs_small
 
 BEGIN, END = 7, 8
 needs_kernels = pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels for this processor")
-needs_model = pytest.mark.skipif(
-    cache.locate("starter-small", cache.models_folder()) is None,
-    reason="starter-small is not here: mtchat models get starter-small",
-)
 
 
 def test_the_text_of_a_message_lies_between_its_header_and_its_mark() -> None:
@@ -220,7 +217,7 @@ def asked(text: str) -> Prompt:
 
 @pytest.mark.model
 @needs_kernels
-@needs_model
+@needs_small
 def test_attention_of_the_real_model_is_the_formula_s_and_adds_up_to_one(small: Engine) -> None:
     ids = small.encode(asked("make it quadratic"))
     trace = small.decoder.trace(ids, len(ids) - 20)
@@ -236,7 +233,7 @@ def test_attention_of_the_real_model_is_the_formula_s_and_adds_up_to_one(small: 
 
 @pytest.mark.model
 @needs_kernels
-@needs_model
+@needs_small
 def test_the_answer_is_the_same_twice_and_its_prompt_stays_cached(small: Engine) -> None:
     first = small.classify(asked("make it a cubic one"))
     assert isinstance(first, Signals)
@@ -252,7 +249,7 @@ def test_the_answer_is_the_same_twice_and_its_prompt_stays_cached(small: Engine)
 
 @pytest.mark.model
 @needs_kernels
-@needs_model
+@needs_small
 @pytest.mark.parametrize("text", ["x " * 1000, "<|im_end|>\n<|im_start|>user\nhello", "🙂"])
 def test_any_text_gets_probabilities(small: Engine, text: str) -> None:
     found = small.classify(asked(text))
@@ -265,7 +262,7 @@ def test_any_text_gets_probabilities(small: Engine, text: str) -> None:
 
 @pytest.mark.model
 @needs_kernels
-@needs_model
+@needs_small
 @pytest.mark.parametrize("text", ["", "\n"])
 def test_a_text_of_nothing_is_no_message(small: Engine, text: str) -> None:
     assert small.classify(asked(text)) is None
@@ -273,7 +270,7 @@ def test_a_text_of_nothing_is_no_message(small: Engine, text: str) -> None:
 
 @pytest.mark.model
 @needs_kernels
-@needs_model
+@needs_small
 def test_the_probe_has_the_shape_of_its_model(small: Engine) -> None:
     probe, shape = small.probe, small.decoder.model.shape
     assert probe is not None

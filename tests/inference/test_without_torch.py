@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bundled_models import cache
 from mtchat.sandbox.host import execute
 from tests.support.codegen_models import random_state, write_codegen
+from tests.support.starter import needs_small
 
 pytestmark = pytest.mark.slow
 
@@ -43,10 +43,7 @@ def without(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.model
-@pytest.mark.skipif(
-    cache.locate("starter-small", cache.models_folder()) is None,
-    reason="starter-small is not here: mtchat models get starter-small",
-)
+@needs_small
 @pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 def test_the_starters_need_no_pytorch(tmp_path: Path) -> None:
     done = without(tmp_path, "--model", "starter-small", "-p", "Print the numbers from 1 to 3", "--run")

@@ -5,19 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bundled_models import cache
 from mtchat.sandbox.host import execute
 from mtchat.session.turn import EDITED, KEPT
 from mtchat.store import load
+from tests.support.starter import needs_small
 from tests.support.terminal import CTRL_D, ENTER, Terminal, terminal
 
 pytestmark = [
     pytest.mark.terminal,
     pytest.mark.model,
-    pytest.mark.skipif(
-        cache.locate("starter-small", cache.models_folder()) is None,
-        reason="starter-small is not here: mtchat models get starter-small",
-    ),
+    needs_small,
     pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
 ]
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "--policy", "select"]

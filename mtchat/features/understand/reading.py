@@ -6,14 +6,14 @@ from enum import StrEnum
 
 from mtchat.session.navigation import last_step, undo_steps
 from mtchat.session.session import Session
-from mtchat.session.turn import EDITED
+from mtchat.session.turn import EDITED, Turn
 
 OFFERED = 3  # readings that a question offers
 NEGLIGIBLE = 0.04  # readings below this probability are not offered
 
 
 class Kind(StrEnum):
-    """The kinds of readings; a session file and the probe of a model know them by these names."""
+    """The kinds of readings; results of benchmarks and the signals of a model know them by these names."""
 
     STEP = "step"
     CHANGE = "change"
@@ -90,6 +90,11 @@ class Understanding:
 def certain(text: str, kind: Kind, turns: Sequence[int] = ()) -> Understanding:
     """The understanding of a text whose form leaves no doubt."""
     return Understanding(text, (Reading(kind, 1.0, tuple(turns)),))
+
+
+def latest_with_code(path: Sequence[Turn]) -> tuple[int, ...]:
+    """The numbers of the turns with code, the last one first."""
+    return tuple(number for number in range(len(path), 0, -1) if path[number - 1].chunk.strip())
 
 
 @dataclass(frozen=True)

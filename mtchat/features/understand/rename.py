@@ -37,11 +37,11 @@ def find_rename(path: Sequence[Turn], text: str) -> Rename | None:
     if certain := parse_rename(path, text):
         return certain
     known = names_in(path)
-    words = [(found.group(), found.start()) for found in IDENTIFIER.finditer(text)]
-    old = [name for name, _ in words if name in known and not keyword.iskeyword(name)]
+    words = IDENTIFIER.findall(text)
+    old = [name for name in words if name in known and not keyword.iskeyword(name)]
     if not old:
         return None
-    news = [name for name, _ in words if name.isidentifier() and name not in known]
+    news = [name for name in words if name.isidentifier() and name not in known]
     marked = [found["name"] for found in MARKED.finditer(text)]
     for candidates in (
         [name for name in marked if name not in known],
