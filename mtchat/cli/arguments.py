@@ -229,10 +229,14 @@ def bench_parser() -> Parser:
                 name, help=f"code quality: {title}", description=title[0].upper() + title[1:] + "."
             )
         )
+    add_table_options(kinds.add_parser("table", help="code quality on all sets at once", description=TABLE))
     add_intent_options(kinds.add_parser("intent", help="how well texts are understood", description=INTENT))
     report = kinds.add_parser("report", help="compare the results of benchmark runs", description=REPORT)
     report.add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="results files, as written with --out"
+    )
+    report.add_argument(
+        "--table", action="store_true", help="a column for each set, and gains over the first run of each"
     )
     report.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     report.add_argument("--plot", type=Path, metavar="FILE.png", help="write a plot (needs matplotlib)")
@@ -243,6 +247,14 @@ SPEED = "Measure the speed of this machine."
 INTENT = (
     "Measure how well typed texts are understood: as steps, changes of a turn, renames, checks, questions or "
     "talk. The last line on stdout is a JSON object."
+)
+TABLE = (
+    "Measure code quality on all sets of problems in a folder, in several ways with one model, and print a "
+    "table. It ends when its time is over; the same command resumes."
+)
+POLICY_HELP = (
+    "generation strategies, as in plain,default,single:plain,default+run=off: each may name its mode and "
+    "settings (default: %(default)s)"
 )
 REPORT = "Compare benchmark runs, with confidence intervals, and with published rates."
 SUITES = {
@@ -311,9 +323,34 @@ def add_quality_options(parser: argparse.ArgumentParser) -> None:
     add_model_options(parser)
     add_device_option(parser)
     parser.add_argument("--mode", default="", help="multi (turn by turn), single (all at once) or completion")
+    parser.add_argument("--policy", default="default", metavar="NAMES", help=POLICY_HELP)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="results file; resumes if it exists")
     parser.add_argument(
-        "--policy", default="default", metavar="NAME", help="generation strategy (default: default)"
+        "--ask", action="store_true", help="a simulated user answers questions, judging by the expected value"
     )
+    add_conversation_options(parser)
+
+
+def add_table_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder with the files of problems"
+    )
+    parser.add_argument(
+        "--sets", default="", metavar="NAMES", help="the files to use, without their endings (default: all)"
+    )
+    add_model_options(parser)
+    add_device_option(parser)
+    parser.add_argument(
+        "--policy", default="plain,default,best,single:plain", metavar="NAMES", help=POLICY_HELP
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("table"), metavar="DIR", help="folder of the results files"
+    )
+    add_conversation_options(parser)
+
+
+def add_conversation_options(parser: argparse.ArgumentParser) -> None:
+    """How the conversations of a benchmark are held, and how many."""
     parser.add_argument("--n", type=int, default=1, metavar="N", help="samples per conversation (default: 1)")
     parser.add_argument(
         "--temperature", type=float, default=0.0, metavar="T", help="0 is greedy (default: 0)"
@@ -324,16 +361,15 @@ def add_quality_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="random seed (default: 0)")
     parser.add_argument("--limit", type=int, metavar="K", help="only the first K problems")
     parser.add_argument("--inputs", type=int, metavar="K", help="only the first K inputs of each problem")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="results file; resumes if it exists")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="end after M minutes with what is finished"
+    )
     parser.add_argument(
         "--concurrency", type=int, metavar="N", help="number of conversations to run in parallel"
     )
     parser.add_argument("--lanes", type=int, dest="concurrency", help=argparse.SUPPRESS)  # its old name
     parser.add_argument(
         "--no-run", dest="run", action="store_false", help="do not run the program between turns"
-    )
-    parser.add_argument(
-        "--ask", action="store_true", help="a simulated user answers questions, judging by the expected value"
     )
     parser.add_argument(
         "--no-understanding",

@@ -1,33 +1,23 @@
-"""mtchat bench: hands the model, the sandbox and the arguments to what measures them."""
+"""mtchat bench: hands the model, the sandbox and the arguments to what measures them; code quality is in
+`quality`."""
 
 import argparse
-import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtchat import store
 from mtchat.bench.output import Say, check_targets, progress, save
 from mtchat.console.view import View
 from mtchat.errors import ExitCode, SandboxError, UsageError
-from mtchat.generate import policy
 from mtchat.models import loader
-from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.program import NO_INPUTS, Program
-from mtchat.session.settings import OFF, ON, Limits, Sampling, Settings
+from mtchat.session.settings import OFF, Limits, Sampling, Settings
 from mtchat.version import __version__
 
 if TYPE_CHECKING:
-    from mtchat.bench.quality.evaluate import Runners
     from mtchat.bench.speed.engine import Sizes
     from mtchat.bench.speed.workload import Workload
     from mtchat.features.understand.reading import Understanding
-    from mtchat.inference.batching import Batcher
-    from mtchat.session.outcome import Outcome
     from mtchat.session.session import Session
 
 MODEL_REPEATS, SANDBOX_REPEATS = 5, 30
@@ -40,12 +30,13 @@ def run_bench(args: argparse.Namespace) -> int:
     match args.what:
         case "speed":
             return measure_speed(args)
-        case "report":
-            print_report(args)
         case "intent":
             measure_intent(args)
         case _:
-            measure_quality(args)
+            from mtchat.cli import quality
+
+            measure = {"report": quality.print_report, "table": quality.measure_table}
+            measure.get(args.what, quality.measure_suite)(args)
     return ExitCode.DONE
 
 
@@ -187,122 +178,3 @@ def measure_intent(args: argparse.Namespace) -> None:
         results = intent.measure(rows, understand, say)
     print(intent.format_table(results), end="\n\n")
     print(intent.to_json(results, model.card.name))
-
-
-def measure_quality(args: argparse.Namespace) -> None:
-    """Run the conversations that the results file lacks, and print its summary."""
-    from mtchat.bench.quality import suite as suites
-    from mtchat.bench.quality.evaluate import Evaluation, ScoreCache, evaluate, hash_tasks, select_tasks
-    from mtchat.bench.quality.report import summary
-    from mtchat.bench.quality.run_file import RunFile, RunHeader, read
-
-    check_counts(args)
-    suite = suites.load(args.what)
-    mode = args.mode or suite.MODES[0]
-    if mode not in suite.MODES:
-        raise UsageError(f"--mode of {args.what} is {' or '.join(suite.MODES)}, not {mode!r}")
-    policy.load(args.policy)
-    tasks = select_tasks(suite.tasks(args.data, mode), args.limit, args.inputs)
-    view = View.of(sys.stderr)
-    if refusal := Sandbox(args.unsafe).unavailable_reason():
-        raise SandboxError(f"no program can be run here: {refusal}")
-    batcher, device = load_batcher(args, view)
-    try:
-        card = batcher.card
-        understanding = args.understanding and mode == suites.MULTI
-        header = RunHeader(
-            suite=args.what,
-            model=card.name,
-            fingerprint=card.fingerprint,
-            precision=card.precision,
-            device=device,
-            mode=mode,
-            policy=args.policy,
-            temperature=args.temperature,
-            top_p=args.top_p,
-            samples=args.n,
-            seed=args.seed,
-            version=__version__,
-            tasks=len(tasks),
-            data_sha256=hash_tasks(tasks),
-            ask=args.ask,
-            understanding=understanding,
-        )
-        settings = Settings(
-            temperature=args.temperature,
-            top_p=args.top_p,
-            seed=args.seed,
-            seconds=QUALITY_LIMITS.seconds,
-            run=ON if args.run else OFF,
-            policy=args.policy,
-            corrections=understanding,
-        )
-        evaluation = Evaluation(ScoreCache(suite.score), batcher, settings, args.family, args.ask)
-        out = args.out or Path(f"{args.what}-{card.name}-{mode}-{args.policy}.jsonl".replace("/", "-"))
-        with RunFile(out, header) as file:
-            concurrency = args.concurrency or CONCURRENCY[device]
-            evaluate(evaluation, tasks, args.n, file, lambda: make_runners(args.unsafe), concurrency, view)
-    finally:
-        batcher.close()
-    print(summary(read(out)))
-
-
-@contextmanager
-def make_runners(unsafe: bool) -> "Iterator[Runners]":
-    """A sandbox of its own for each conversation."""
-    from mtchat.bench.quality.evaluate import Runners
-
-    def run(program: Program) -> "Outcome":
-        return sandbox.trial(program, QUALITY_LIMITS, NO_INPUTS)
-
-    def judge(program: Program) -> "Outcome":
-        return sandbox.run(program, QUALITY_LIMITS, None)
-
-    with Sandbox(unsafe) as sandbox:
-        yield Runners(run, judge)
-
-
-def check_counts(args: argparse.Namespace) -> None:
-    """What would fail late fails now."""
-    counts = (args.n, args.limit, args.inputs, args.concurrency)
-    if any(count is not None and count < 1 for count in counts):
-        raise UsageError("--n, --limit, --inputs and --concurrency must be at least 1")
-    if args.n > 1 and args.temperature == 0:
-        raise UsageError("--n above 1 needs a --temperature above 0: greedy samples are all the same")
-    if args.out and not os.path.isdir(args.out.absolute().parent):
-        raise UsageError(f"cannot write {args.out.name}: no folder {args.out.absolute().parent}")
-
-
-def load_batcher(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
-    """The model, for many conversations at once, and its device."""
-    from mtchat.inference import batching
-    from mtchat.inference.loaders import devices
-
-    device = devices.choose_device(args.device, args.precision)
-    engine: Any = loader.load(
-        args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
-    )
-    view.erase()
-    concurrency = args.concurrency or CONCURRENCY[device]
-    if device == "cpu":
-        return batching.start_batcher(engine, concurrency), device
-    if engine.scheduler:
-        return batching.Batcher(engine, engine.scheduler), device
-    from mtchat.inference.hf import padded_scheduler
-
-    return padded_scheduler.start_padded_batcher(engine, 2 * concurrency), device
-
-
-def print_report(args: argparse.Namespace) -> None:
-    """Print one run in full, or several as a table; write figures and a plot to files if asked."""
-    from mtchat.bench.quality.chart import chart
-    from mtchat.bench.quality.report import comparison, summary, to_json
-    from mtchat.bench.quality.run_file import read
-
-    check_targets(args.json, args.plot)
-    runs = [read(path) for path in args.runs]
-    print(summary(runs[0]) if len(runs) == 1 else comparison(runs), end="")
-    if args.json:
-        save(args.json, lambda path: path.write_text(to_json(runs), "utf-8"))
-    if args.plot:
-        save(args.plot, lambda path: chart(runs, path, f"mtchat {__version__}, {date.today()}"))

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bench.quality.evaluate import Evaluation, Runners, evaluate, find_stop, format_duration, run_task
+from mtchat.bench.quality.evaluate import Evaluation, find_stop, run_task
+from mtchat.bench.quality.pool import PlannedRun, Runners, evaluate, format_duration
 from mtchat.bench.quality.run_file import RunFile, RunHeader, read
 from mtchat.bench.quality.suite import Score, ScoredSample, Task
 from mtchat.console.view import View
@@ -112,7 +113,7 @@ def quiet() -> View:
 
 def held(path: Path, one: Evaluation, lanes: int = 2) -> None:
     with RunFile(path, HEADER) as writer:
-        evaluate(one, list(Counting().tasks(None, "multi")), 2, writer, here, lanes, quiet())
+        evaluate([PlannedRun(one, list(Counting().tasks(None, "multi")), 2, writer)], here, lanes, quiet())
 
 
 def test_a_run_holds_every_sample_of_every_conversation_once(tmp_path: Path):
@@ -145,8 +146,9 @@ def test_an_interrupt_of_a_run_keeps_what_was_scored(tmp_path: Path):
 
     path = tmp_path / "run.jsonl"
     one = replace(bench(), scoring=Interrupting().score)
+    tasks = list(Counting().tasks(None, "multi"))
     with RunFile(path, HEADER) as writer, pytest.raises(KeyboardInterrupt):
-        evaluate(one, list(Counting().tasks(None, "multi")), 1, writer, lambda: here(interrupted), 1, quiet())
+        evaluate([PlannedRun(one, tasks, 1, writer)], lambda: here(interrupted), 1, quiet())
     assert {"0"} <= {row.problem for row in read(path).rows} <= {"0", "2"}
 
 
@@ -167,8 +169,9 @@ def test_a_run_that_cannot_be_written_ends_at_once():
             raise MtchatError("the disk is full")
 
     model, tasks = Noting(), list(Counting().tasks(None, "multi"))
+    run = PlannedRun(bench(model=model), tasks, 1000, Full())  # type: ignore[arg-type]
     with pytest.raises(MtchatError, match="full"):
-        evaluate(bench(model=model), tasks, 1000, Full(), here, 1, quiet())  # type: ignore[arg-type]
+        evaluate([run], here, 1, quiet())
     for thread in threading.enumerate():
         if thread.name.startswith("ThreadPoolExecutor"):
             thread.join()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.bench.quality.evaluate import ScoreCache
+from mtchat.bench.quality.score_cache import ScoreCache
 from mtchat.bench.quality.suite import Score, Task
 from mtchat.bench.quality.suites import mtpb
 from mtchat.generate.execute import RunProgram

@@ -81,6 +81,14 @@ def numbered_values(path: Path) -> Iterable[tuple[str, Any]]:
                 raise ValueError(f"line {number} is not JSON ({error})") from None
 
 
+def first_value(path: Path) -> Any:
+    """The first value in a file; None if the file cannot be read or does not begin with one."""
+    try:
+        return next(iter(numbered_values(path)), ("", None))[1]
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error):
+        return None
+
+
 def check_fields(problem: object, fields: Fields) -> None:
     """ValueError if a field of a problem is missing or has the wrong type."""
     if not isinstance(problem, dict):

@@ -1,23 +1,13 @@
-"""Runs the conversations of a benchmark: what is said in them is done as in the REPL; programs are scored.
+"""Holds one conversation of a benchmark: what is said in it is done as in the REPL; its program is scored."""
 
-Several run at once, and each is written to the results file once it is scored.
-"""
-
-import contextlib
-import hashlib
-import json
-import re
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
-from mtchat.bench.quality.run_file import RunFile
-from mtchat.bench.quality.suite import Score, ScoredSample, Scoring, Task
-from mtchat.console.view import View
+from mtchat.bench.quality.simulated_user import SimulatedUser
+from mtchat.bench.quality.suite import ScoredSample, Scoring, Task
 from mtchat.conversation.conversation import Conversation
 from mtchat.conversation.interfaces import OnOutput
 from mtchat.conversation.live import ReadyModel
@@ -26,7 +16,6 @@ from mtchat.features.understand.reading import Kind
 from mtchat.generate.complete import CompleteStream
 from mtchat.generate.events import CandidateChosen, CandidatesStarted, Event, TurnWritten
 from mtchat.generate.execute import RunProgram
-from mtchat.generate.interpretations import Clarification, Interpretation
 from mtchat.models.loading import Model
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
@@ -38,17 +27,41 @@ REFUSED = "refused"
 SEED_STEP = 1000  # between samples: the candidates and retries of a turn use the seeds between
 
 
+class OverTimeError(Exception):
+    """The time of a benchmark is over; the conversation that it ends is not scored."""
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """Until when conversations begin, and when those that still go on are dropped, by time.monotonic()."""
+
+    last_start: float = math.inf
+    end: float = math.inf
+
+    def allows_start(self) -> bool:
+        return time.monotonic() < self.last_start
+
+    def check(self) -> None:
+        if time.monotonic() >= self.end:
+            raise OverTimeError
+
+
+ENDLESS = TimeLimit()
+
+
 class UsageMeter(ReadyModel):
     """A model that counts the tokens of its completions, and the turns that a policy changed."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, limit: TimeLimit = ENDLESS) -> None:
         super().__init__(model)
+        self.limit = limit
         self.prompt_tokens = self.written = self.tried = self.mended = 0
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         last = Usage()
         try:
             for piece in super().complete(prompt, sampling):
+                self.limit.check()
                 last = piece.usage
                 yield piece
         finally:
@@ -58,6 +71,7 @@ class UsageMeter(ReadyModel):
         last: dict[int, Usage] = {}
         try:
             for number, piece in super().candidates(prompt, sampling, count):
+                self.limit.check()
                 last[number] = piece.usage
                 yield number, piece
         finally:
@@ -91,6 +105,7 @@ class Evaluation:
     settings: Settings
     family: str = ""
     ask: bool = False
+    limit: TimeLimit = ENDLESS
     conversation: type[Conversation] = Conversation
 
 
@@ -129,8 +144,9 @@ def run_task(
     evaluation: Evaluation, task: Task, sample: int, run: RunProgram, judge: RunProgram
 ) -> ScoredSample:
     """One sample of a conversation, scored; `run` runs its turns, and `judge` the program to be scored."""
-    began = time.monotonic()
-    meter, user = UsageMeter(evaluation.model), SimulatedUser(evaluation.scoring, task, judge)
+    began, limit = time.monotonic(), evaluation.limit
+    run, judge = in_time(run, limit), in_time(judge, limit)
+    meter, user = UsageMeter(evaluation.model, limit), SimulatedUser(evaluation.scoring, task, judge)
     seed = evaluation.settings.seed + SEED_STEP * sample
     chat = evaluation.conversation(
         meter,
@@ -186,6 +202,16 @@ def run_task(
     )
 
 
+def in_time(run: RunProgram, limit: TimeLimit) -> RunProgram:
+    """A function that runs programs up to a limit of time."""
+
+    def run_in_time(program: Program) -> Outcome:
+        limit.check()
+        return run(program)
+
+    return run_in_time
+
+
 def describe_reading(chat: Conversation) -> str:
     """What the last instruction was taken for: "step", "change 2" or "rename 1"."""
     kind, number, _ = chat.last_text.results[0]
@@ -206,180 +232,3 @@ def continue_text(complete: CompleteStream, task: Task, sampling: Sampling) -> s
 def find_stop(text: str, stops: tuple[str, ...]) -> int:
     """The index of the first stop in a text; its length without any."""
     return min((index for index in map(text.find, stops) if index >= 0), default=len(text))
-
-
-NONDETERMINISTIC = re.compile("random|sample|sklearn|time|date|uuid|secrets|thread|process")
-
-
-class ScoreCache:
-    """Scores the same program on the same input only once: of 40 samples most end in a program seen before.
-
-    Programs run with a fixed hash seed and see only their own folder, so a program ends the same way each
-    time unless it uses randomness or the time. Runs stopped by a limit are not cached: that can depend on
-    the machine's load. Threads may share this; two may score the same program at once.
-    """
-
-    def __init__(self, scoring: Scoring) -> None:
-        self.scoring = scoring
-        self.known: dict[tuple[str, int, tuple[str, ...]], Score] = {}
-
-    def __call__(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
-        text = (task.problem, task.input, tuple(chunks))
-        if known := self.known.get(text):
-            return known
-        ended: list[Outcome] = []
-
-        def run_and_note(program: Program) -> Outcome:
-            ended.append(run(program))
-            return ended[-1]
-
-        score = self.scoring(task, chunks, run_and_note)
-        if not NONDETERMINISTIC.search("\n".join((*chunks, str(task.facts)))) and not any(
-            end.limit for end in ended
-        ):
-            self.known[text] = score
-        return score
-
-
-@dataclass
-class SimulatedUser:
-    """A simulated user, who picks the interpretation of an instruction that gives the wanted value.
-
-    The wanted value is known only for the last instruction; earlier questions stay open. `heard` is the
-    number of the instruction that the conversation is at. `asked` counts questions,
-    `answered` those with an interpretation that passes, and `needless` those of them whose first one does:
-    it would have been taken without asking. After TiCoder (Lahiri et al. 2022, arXiv:2208.05950) and
-    ClarifyGPT (Mu et al. 2023, arXiv:2310.10996).
-    """
-
-    scoring: Scoring
-    task: Task
-    judge: RunProgram
-    asked: int = 0
-    answered: int = 0
-    needless: int = 0
-    heard: int = 0
-    declined: bool = False
-    can_choose: bool = False
-
-    def approve(self) -> None: ...
-
-    def clarification(self) -> Clarification:
-        return Clarification(self.answer)
-
-    def choose(self, found: Sequence[Interpretation], live: str) -> int | None:
-        return None
-
-    def answer(self, instruction: str, found: Sequence[Interpretation]) -> int | None:
-        self.asked += 1
-        if self.heard < len(self.task.instructions):
-            return None
-        for index, reading in enumerate(found):
-            path = reading.candidate.session.path
-            if self.scoring(self.task, tuple(turn.chunk for turn in path), self.judge).strict:
-                self.answered += 1
-                self.needless += not index
-                return index
-        return None
-
-
-@dataclass(frozen=True)
-class Runners:
-    """How the programs of one conversation run: those of its turns, and the one that is scored."""
-
-    run: RunProgram
-    judge: RunProgram
-
-
-def evaluate(
-    evaluation: Evaluation,
-    tasks: Sequence[Task],
-    samples: int,
-    file: RunFile,
-    runners: Callable[[], AbstractContextManager[Runners]],
-    concurrency: int,
-    view: View,
-) -> None:
-    """Run the conversations that the file lacks. Each has its own sandbox with its snapshots."""
-    done = {(row.problem, row.input, row.sample) for row in file.rows}
-    left = [
-        (task, sample)
-        for sample in range(samples)
-        for task in tasks
-        if (task.problem, task.input, sample) not in done
-    ]
-    progress = EvaluationProgress(len(left), view)
-
-    def run_one(task: Task, sample: int) -> ScoredSample:
-        with runners() as how:
-            return run_task(evaluation, task, sample, how.run, how.judge)
-
-    def keep(row: ScoredSample) -> None:
-        file.append(row)
-        progress.add(row)
-
-    pool = ThreadPoolExecutor(concurrency)
-    ended: SimpleQueue[Future[ScoredSample]] = SimpleQueue()  # futures.wait would scan all of them each time
-    try:
-        for task, sample in left:
-            pool.submit(run_one, task, sample).add_done_callback(ended.put)
-        for _ in left:
-            keep(ended.get().result())
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        with contextlib.suppress(Empty):
-            while True:
-                each = ended.get_nowait()
-                if not each.cancelled() and each.exception() is None:  # keep what is finished
-                    keep(each.result())
-        raise
-    finally:
-        progress.end()
-    pool.shutdown()
-
-
-class EvaluationProgress:
-    """How many conversations are done: a moving line in a terminal, else a line every half minute."""
-
-    def __init__(self, count: int, view: View) -> None:
-        self.count, self.view = count, view
-        self.began = self.reported = time.monotonic()
-        self.ended = self.passed = 0
-
-    def add(self, row: ScoredSample) -> None:
-        self.ended += 1
-        self.passed += row.compatible
-        now = time.monotonic()
-        left = (now - self.began) / self.ended * (self.count - self.ended)
-        text = (
-            f"{self.ended} of {self.count} conversations, {100 * self.passed / self.ended:.1f} % pass, "
-            f"{format_duration(left)} left"
-        )
-        if self.view.live:
-            self.view.transient(text)
-        elif now - self.reported > 30 or self.ended == self.count:
-            self.reported = now
-            self.view.line(text)
-
-    def end(self) -> None:
-        self.view.erase()
-
-
-def format_duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def select_tasks(tasks: Sequence[Task], limit: int | None, inputs: int | None) -> list[Task]:
-    """The conversations of the first `limit` problems, with their first `inputs` inputs."""
-    names = list(dict.fromkeys(task.problem for task in tasks))[:limit]
-    return [task for task in tasks if task.problem in names and (inputs is None or task.input < inputs)]
-
-
-def hash_tasks(tasks: Sequence[Task]) -> str:
-    """A SHA-256 of all instructions and wanted values."""
-    text = json.dumps(
-        [[task.problem, task.input, task.instructions, task.prompt, task.facts] for task in tasks]
-    )
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -182,8 +182,9 @@ def name_rate(header: RunHeader) -> str:
     """What the rates of a run measure: only rates of raw samples compare with published ones."""
     asked = ", asked" if header.ask else ""
     understood = ", understood" if header.understanding else ""
-    measure = "raw samples" if header.policy == PLAIN else f"pass@1 after policy {header.policy}{asked}"
-    return measure + understood
+    raw = header.policy == PLAIN and not header.variation
+    measure = "raw samples" if raw else f"pass@1 after policy {header.policy}{asked}"
+    return measure + understood + (header.variation and f", {header.variation}")
 
 
 def subset(rows: Iterable[ScoredSample]) -> Subset:

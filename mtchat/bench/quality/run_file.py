@@ -30,7 +30,8 @@ class RunHeader:
 
     `fingerprint` is the model's, `version` is mtchat's, `data_sha256` the hash of the tasks. With `ask` a
     simulated user answers questions about ambiguous instructions. With `understanding` an instruction can be
-    a change of an earlier turn, else each is a next step.
+    a change of an earlier turn, else each is a next step. `variation` has the settings that differ from those
+    of the command, as they were written. `dataset` is the name of the data, for people.
     """
 
     suite: str
@@ -49,6 +50,13 @@ class RunHeader:
     data_sha256: str
     ask: bool = False
     understanding: bool = False
+    variation: str = ""
+    dataset: str = ""
+
+    @property
+    def set_name(self) -> str:
+        """The name of the data; that of the suite in files that do not say it."""
+        return self.dataset or self.suite
 
 
 @dataclass(frozen=True)
@@ -173,7 +181,8 @@ def drop_duplicates(rows: Iterable[ScoredSample]) -> tuple[ScoredSample, ...]:
 
 def differences(there: RunHeader, asked: RunHeader) -> str:
     """The fields in which two headers differ: "seed is 1 there and 2 here, ..."; "" if none do."""
-    values = [(each.name, getattr(there, each.name), getattr(asked, each.name)) for each in fields(RunHeader)]
+    names = [each.name for each in fields(RunHeader) if each.name != "dataset"]  # its hash is compared
+    values = [(name, getattr(there, name), getattr(asked, name)) for name in names]
     return ", ".join(f"{name} is {old!r} there and {new!r} here" for name, old, new in values if old != new)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from mtchat import plugins
+from mtchat.bench.quality.data import DataFormat
 from mtchat.generate.execute import RunProgram
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
@@ -94,9 +95,13 @@ class ScoredSample:
 
 
 class Suite(Protocol):
-    """What a file of suites/ defines: TITLE is the benchmark's name, MODES its modes, the default first."""
+    """What a file of suites/ defines: TITLE is the benchmark's name, MODES its modes, the default first.
+
+    NEEDED says what a data file must hold, which no two suites share.
+    """
 
     TITLE: str
+    NEEDED: DataFormat
     MODES: tuple[str, ...]
 
     def tasks(self, data: Path | None, mode: str) -> Sequence[Task]:

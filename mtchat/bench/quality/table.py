@@ -1,0 +1,107 @@
+"""Many runs as one table: a row for each model and way, a column for each set; and differences in pairs."""
+
+from collections.abc import Iterator, Sequence
+
+from mtchat import plugins
+from mtchat.bench.output import markdown_table
+from mtchat.bench.quality import suite as suites
+from mtchat.bench.quality.report import UNKNOWN, difference_cell, percent
+from mtchat.bench.quality.results import PLAIN, VERDICTS, Criterion, compare, rate
+from mtchat.bench.quality.run_file import RecordedRun, RunHeader
+from mtchat.bench.quality.suite import ScoredSample
+
+STRICT = VERDICTS["strict"]
+
+
+def describe_way(header: RunHeader) -> str:
+    """How conversations were held: "plain", "single plain", "default, run=off, asked"."""
+    words = header.policy if header.mode == first_mode(header.suite) else f"{header.mode} {header.policy}"
+    return words + (header.variation and f", {header.variation}") + ", asked" * header.ask
+
+
+def first_mode(suite: str) -> str:
+    """The mode that a suite has without --mode; "" for a suite that is not known any more."""
+    return suites.load(suite).MODES[0] if suite in plugins.names(suites.SUITES) else ""
+
+
+def format_table(runs: Sequence[RecordedRun], verdict: Criterion = STRICT) -> str:
+    """The rates of all runs, and what each gains over the first run of its model and set; Markdown.
+
+    Where files are named by a pattern their order says nothing, so `plain`, if it is there, is the first.
+    Rates are over the conversations that all runs of a model and set have, so that they can be compared when
+    the time of a run was over before its end.
+    """
+    if not any(run.rows for run in runs):
+        return "no conversation is finished yet\n"
+    sets = list(dict.fromkeys(run.header.set_name for run in runs))
+    runs = sorted(runs, key=lambda run: describe_way(run.header) != PLAIN)
+    common = [restrict(run, runs) for run in runs]
+    rates = [["model", "way", *sets], *rate_rows(common, sets, verdict)]
+    gains = [["model", "way", *sets], *gain_rows(common, sets, verdict)]
+    counts = ", ".join(count_conversations(common, name) for name in sets)
+    parts = [
+        "Programs that give the wanted value and end without an error, in percent, with 95 % intervals over "
+        "problems:\n",
+        markdown_table(rates),
+        f"Conversations that all ways of a model have: {counts}.\n",
+    ]
+    if len(gains) > 1:
+        first = describe_way(runs[0].header)
+        parts += [f"Points above the first way ({first}), in pairs, with 95 % intervals:\n"]
+        parts += [markdown_table(gains)]
+    return "\n".join(parts)
+
+
+def restrict(run: RecordedRun, runs: Sequence[RecordedRun]) -> RecordedRun:
+    """A run with only the conversations that the other runs of its model and set have too."""
+    others = [each for each in runs if belong_together(run, each)]
+    keys = set.intersection(*({key_of(row) for row in each.rows} for each in others))
+    return RecordedRun(run.header, tuple(row for row in run.rows if key_of(row) in keys))
+
+
+def key_of(row: ScoredSample) -> tuple[str, int, int]:
+    return row.problem, row.input, row.sample
+
+
+def belong_together(run: RecordedRun, other: RecordedRun) -> bool:
+    """Whether two runs are of the same model on the same set."""
+    names = [(each.header.model, each.header.precision, each.header.set_name) for each in (run, other)]
+    return names[0] == names[1]
+
+
+def group_rows(runs: Sequence[RecordedRun]) -> dict[tuple[str, str], dict[str, RecordedRun]]:
+    """The runs by model and way, each by set."""
+    rows: dict[tuple[str, str], dict[str, RecordedRun]] = {}
+    for run in runs:
+        key = f"{run.header.model} {run.header.precision}", describe_way(run.header)
+        rows.setdefault(key, {}).setdefault(run.header.set_name, run)
+    return rows
+
+
+def rate_rows(runs: Sequence[RecordedRun], sets: Sequence[str], verdict: Criterion) -> Iterator[list[str]]:
+    for key, found in group_rows(runs).items():
+        yield [*key, *(percent(rate(found[name].rows, verdict)) if name in found else "" for name in sets)]
+
+
+def gain_rows(runs: Sequence[RecordedRun], sets: Sequence[str], verdict: Criterion) -> Iterator[list[str]]:
+    """What each run gains over the first one of its model and set."""
+    for key, found in group_rows(runs).items():
+        cells = []
+        for name in sets:
+            run = found.get(name)
+            first = next((each for each in runs if run and belong_together(run, each)), None)
+            if run is None or first is None or first is run:
+                cells.append("")
+                continue
+            pair = compare(first.rows, run.rows, verdict)
+            cells.append(difference_cell(pair.difference) if pair.conversations else UNKNOWN)
+        if any(cells):
+            yield [*key, *cells]
+
+
+def count_conversations(runs: Sequence[RecordedRun], name: str) -> str:
+    """How many conversations of a set are counted: "mtpb_dev 60 of 65"; of several models the fewest."""
+    own = [run for run in runs if run.header.set_name == name]
+    least = min(own, key=lambda run: len(run.rows))
+    asked = least.header.tasks * least.header.samples
+    return f"{name} {len(least.rows)} of {asked}"

@@ -1,0 +1,259 @@
+"""mtchat bench for code quality: plans the runs of a command, holds their conversations, and prints them."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from mtchat.bench.output import check_targets, save
+from mtchat.bench.quality import suite as suites
+from mtchat.bench.quality.chart import chart
+from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, TimeLimit
+from mtchat.bench.quality.pool import PlannedRun, Runners, evaluate, hash_tasks, select_tasks
+from mtchat.bench.quality.report import comparison, summary, to_json
+from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
+from mtchat.bench.quality.score_cache import ScoreCache
+from mtchat.bench.quality.sets import DataSet, find_sets, name_set
+from mtchat.bench.quality.suite import MULTI, Task
+from mtchat.bench.quality.table import format_table
+from mtchat.bench.quality.ways import Way, in_modes, parse_ways, short_name
+from mtchat.console.view import View
+from mtchat.errors import SandboxError, UsageError
+from mtchat.models import loader
+from mtchat.sandbox.sandbox import Sandbox
+from mtchat.session.outcome import Outcome
+from mtchat.session.program import NO_INPUTS, Program
+from mtchat.session.settings import OFF, ON, Limits, Settings
+from mtchat.version import __version__
+
+if TYPE_CHECKING:
+    from mtchat.inference.batching import Batcher
+
+LIMITS = Limits(seconds=10.0)
+CONCURRENCY = {"cpu": 8, "cuda": 256}
+GRACE = 40.0  # seconds before the end in which no conversation begins
+SHARE = 0.1  # of a short time that is grace
+
+Place = Callable[[DataSet, Way, str], Path]
+
+
+def measure_suite(args: argparse.Namespace) -> None:
+    """Run the conversations that the results files lack, and print their summary or comparison."""
+    check_counts(args)
+    suite = suites.load(args.what)
+    chosen = parse_ways(args.policy, args.mode, args.ask)
+    for each in chosen:
+        if each.mode and each.mode not in suite.MODES:
+            raise UsageError(f"--mode of {args.what} is {' or '.join(suite.MODES)}, not {each.mode!r}")
+    ways = in_modes(chosen, suite)
+
+    def place(dataset: DataSet, way: Way, model: str) -> Path:
+        if args.out:
+            return args.out if len(ways) == 1 else name_file(args.out, short_name(way, suite))
+        return Path(f"{args.what}-{model}-{way.name}.jsonl".replace("/", "-"))
+
+    dataset = DataSet(name_set(args.data) if args.data else args.what, args.what, args.data)
+    runs = hold_all(args, [dataset], ways, place)
+    print(summary(runs[0]) if len(runs) == 1 else comparison(runs))
+
+
+def measure_table(args: argparse.Namespace) -> None:
+    """Hold the conversations of all sets in a folder in every way, and print the table of their rates."""
+    check_counts(args)
+    sets = find_sets(args.data, [name.strip() for name in args.sets.split(",") if name.strip()])
+    ways = parse_ways(args.policy)
+
+    def place(dataset: DataSet, way: Way, model: str) -> Path:
+        args.out.mkdir(exist_ok=True)
+        name = short_name(way, suites.load(dataset.suite))
+        return Path(args.out, f"{model}-{dataset.name}-{name}.jsonl".replace("/", "-"))
+
+    print(format_table(hold_all(args, sets, ways, place)), end="")
+
+
+def print_report(args: argparse.Namespace) -> None:
+    """Print one run in full, or several as a table; write figures and a plot to files if asked."""
+    check_targets(args.json, args.plot)
+    runs = [read(path) for path in args.runs]
+    if args.table:
+        print(format_table(runs), end="")
+    else:
+        print(summary(runs[0]) if len(runs) == 1 else comparison(runs), end="")
+    if args.json:
+        save(args.json, lambda path: path.write_text(to_json(runs), "utf-8"))
+    if args.plot:
+        save(args.plot, lambda path: chart(runs, path, f"mtchat {__version__}, {date.today()}"))
+
+
+def name_file(out: Path, way: str) -> Path:
+    """The results file of one of several ways: run.jsonl becomes run-plain.jsonl."""
+    return out.with_name(f"{out.stem}-{way}{out.suffix}")
+
+
+def hold_all(
+    args: argparse.Namespace, sets: Sequence[DataSet], ways: Sequence[Way], place: Place
+) -> list[RecordedRun]:
+    """Hold the conversations of sets in each way that they have, with one model; the runs in that order."""
+    limit = limit_time(args.minutes)
+    planned = list(plan(args, sets, ways))
+    view = View.of(sys.stderr)
+    if refusal := Sandbox(args.unsafe).unavailable_reason():
+        raise SandboxError(f"no program can be run here: {refusal}")
+    batcher, device = load_batcher(args, view)
+    try:
+        caches = {each.name: ScoreCache(suites.load(each.suite).score) for each in sets}
+        with ExitStack() as stack:
+            runs = []
+            for dataset, way, tasks in planned:
+                header = make_header(args, batcher, device, dataset, way, tasks)
+                file = stack.enter_context(RunFile(place(dataset, way, batcher.card.name), header))
+                settings = way.apply(settings_of(args, header.understanding))
+                scoring = caches[dataset.name]
+                how = Evaluation(scoring, batcher, settings, args.family, way.ask, limit)
+                runs.append(PlannedRun(how, tasks, args.n, file))
+            sandboxes = stack.enter_context(SandboxPool(args.unsafe))
+            evaluate(runs, sandboxes.runners, args.concurrency or CONCURRENCY[device], view)
+    finally:
+        batcher.close()
+    return [read(run.file.path) for run in runs]
+
+
+def plan(
+    args: argparse.Namespace, sets: Sequence[DataSet], ways: Sequence[Way]
+) -> Iterator[tuple[DataSet, Way, Sequence[Task]]]:
+    """The conversations of each set in each way that it has."""
+    for dataset in sets:
+        suite = suites.load(dataset.suite)
+        for way in in_modes(ways, suite):
+            tasks = suite.tasks(dataset.path, way.mode)
+            yield dataset, way, select_tasks(tasks, args.limit, args.inputs)
+
+
+def limit_time(minutes: float | None) -> TimeLimit:
+    """The time that a command has from now on."""
+    if minutes is None:
+        return ENDLESS
+    now, seconds = time.monotonic(), 60 * minutes
+    return TimeLimit(now + seconds - min(GRACE, SHARE * seconds), now + seconds)
+
+
+def make_header(
+    args: argparse.Namespace,
+    batcher: "Batcher",
+    device: str,
+    dataset: DataSet,
+    way: Way,
+    tasks: Sequence[Task],
+) -> RunHeader:
+    card = batcher.card
+    return RunHeader(
+        suite=dataset.suite,
+        model=card.name,
+        fingerprint=card.fingerprint,
+        precision=card.precision,
+        device=device,
+        mode=way.mode,
+        policy=way.policy,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        samples=args.n,
+        seed=args.seed,
+        version=__version__,
+        tasks=len(tasks),
+        data_sha256=hash_tasks(tasks),
+        ask=way.ask,
+        understanding=args.understanding and way.mode == MULTI,
+        variation=way.variation,
+        dataset=dataset.name,
+    )
+
+
+def settings_of(args: argparse.Namespace, understanding: bool) -> Settings:
+    return Settings(
+        temperature=args.temperature,
+        top_p=args.top_p,
+        seed=args.seed,
+        seconds=LIMITS.seconds,
+        run=ON if args.run else OFF,
+        corrections=understanding,
+    )
+
+
+class SandboxPool:
+    """Sandboxes for conversations that go on at the same time; one that is free is used for the next.
+
+    What a conversation leaves there are only states of its own program, which no other program resumes from
+    unless it begins with the same code.
+    """
+
+    def __init__(self, unsafe: bool) -> None:
+        self.unsafe = unsafe
+        self.free: SimpleQueue[Sandbox] = SimpleQueue()
+
+    def __enter__(self) -> "SandboxPool":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        while sandbox := self.take():
+            sandbox.close()
+
+    def take(self) -> Sandbox | None:
+        try:
+            return self.free.get_nowait()
+        except Empty:
+            return None
+
+    @contextmanager
+    def runners(self) -> Iterator[Runners]:
+        """How the programs of one conversation run."""
+        sandbox = self.take() or Sandbox(self.unsafe)
+
+        def run(program: Program) -> Outcome:
+            return sandbox.trial(program, LIMITS, NO_INPUTS)
+
+        def judge(program: Program) -> Outcome:
+            return sandbox.run(program, LIMITS, None)
+
+        try:
+            yield Runners(run, judge)
+        finally:
+            self.free.put(sandbox)
+
+
+def check_counts(args: argparse.Namespace) -> None:
+    """What would fail late fails now."""
+    counts = (args.n, args.limit, args.inputs, args.concurrency)
+    if any(count is not None and count < 1 for count in counts):
+        raise UsageError("--n, --limit, --inputs and --concurrency must be at least 1")
+    if args.minutes is not None and not args.minutes > 0:
+        raise UsageError("--minutes must be more than 0")
+    if args.n > 1 and args.temperature == 0:
+        raise UsageError("--n above 1 needs a --temperature above 0: greedy samples are all the same")
+    if args.out and not os.path.isdir(args.out.absolute().parent):
+        raise UsageError(f"cannot write {args.out.name}: no folder {args.out.absolute().parent}")
+
+
+def load_batcher(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
+    """The model, for many conversations at once, and its device."""
+    from mtchat.inference import batching
+    from mtchat.inference.loaders import devices
+
+    device = devices.choose_device(args.device, args.precision)
+    engine: Any = loader.load(
+        args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
+    )
+    view.erase()
+    concurrency = args.concurrency or CONCURRENCY[device]
+    if device == "cpu":
+        return batching.start_batcher(engine, concurrency), device
+    if engine.scheduler:
+        return batching.Batcher(engine, engine.scheduler), device
+    from mtchat.inference.hf import padded_scheduler
+
+    return padded_scheduler.start_padded_batcher(engine, 2 * concurrency), device
