@@ -19,6 +19,7 @@ from mtchat.generate.events import (
     CorrectionStarted,
     Event,
     LaterTurnChanged,
+    NamesReplaced,
     Notice,
     PrefillFinished,
     RepairStarted,
@@ -35,7 +36,7 @@ from mtchat.models.loader import load_model
 from mtchat.models.loading import Model
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.outcome import Outcome, Variable
+from mtchat.session.outcome import Outcome, ReplacedName, Variable
 from mtchat.session.program import CheckResult, Program
 from mtchat.session.prompt import Message, ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import Correction, Fill, Provenance, Repair, Rework, Rewrite, Step
@@ -78,6 +79,7 @@ __all__ = [
     "ModelCard",
     "ModelError",
     "MtchatError",
+    "NamesReplaced",
     "Notice",
     "Outcome",
     "Piece",
@@ -89,6 +91,7 @@ __all__ = [
     "Provenance",
     "Repair",
     "RepairStarted",
+    "ReplacedName",
     "Rework",
     "Rewrite",
     "RunFinished",

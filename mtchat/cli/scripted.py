@@ -37,6 +37,7 @@ from mtchat.generate.events import (
     CorrectionStarted,
     Event,
     LaterTurnChanged,
+    NamesReplaced,
     RepairStarted,
     RunFinished,
     TurnWritten,
@@ -123,6 +124,9 @@ class ScriptConsole(Console):
             case CorrectionCompared():
                 for line in describe_effect(event):
                     self.view.note(line)
+            case NamesReplaced(_, names):
+                for name in names:
+                    self.view.warning(name.sentence)
             case RunFinished(outcome, _):
                 self.view.verdict(outcome, self.hint(outcome))
                 if outcome.note:

@@ -1,6 +1,6 @@
 """Shows a turn while it is generated: each line once it is complete, then how the program ran."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mtchat.console.captions import describe_prefill, describe_time
@@ -19,6 +19,7 @@ from mtchat.generate.events import (
     CorrectionStarted,
     Event,
     LaterTurnChanged,
+    NamesReplaced,
     PrefillFinished,
     RepairStarted,
     RunFinished,
@@ -27,10 +28,11 @@ from mtchat.generate.events import (
 )
 from mtchat.generate.execute import failed
 from mtchat.session.names import parses
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import Outcome, ReplacedName
 from mtchat.session.provenance import Repair, Rework, Rewrite
 from mtchat.session.turn import INTERRUPTED, Turn
 
+MOST_REPLACED = 3
 STOPS = "Ctrl-C keeps the first"
 
 
@@ -117,6 +119,8 @@ class TurnView:
                 self.start_repair(number, f"fixing turn {number}, attempt {round} of {rounds}")
             case AttemptsExhausted():
                 self.show_best(event)
+            case NamesReplaced(_, names):
+                self.show_replaced_names(names)
 
     def show_code(self, code: str) -> None:
         code, before = code.lstrip("\n"), self.before.strip()
@@ -213,6 +217,12 @@ class TurnView:
             self.view.note(
                 "another attempt fails, too" if others == 1 else f"{others} other attempts fail, too"
             )
+
+    def show_replaced_names(self, names: Sequence[ReplacedName]) -> None:
+        """A line for each name of an earlier turn that the turn replaces; at most a few."""
+        self.view.erase()
+        for each in names[:MOST_REPLACED]:
+            self.view.warning(each.sentence)
 
     def show_outcome(self, outcome: Outcome) -> None:
         """How the program ran; for a repair that is held back, only if it works."""

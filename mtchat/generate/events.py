@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import Outcome, ReplacedName
 from mtchat.session.prompt import Usage
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -162,6 +162,14 @@ class CandidateChosen:
 
 
 @dataclass(frozen=True)
+class NamesReplaced:
+    """The last turn gives names of earlier turns another meaning without being asked, and stays so."""
+
+    session: Session
+    names: tuple[ReplacedName, ...]
+
+
+@dataclass(frozen=True)
 class AttemptsExhausted:
     """Every attempt at the last turn fails; `session` holds the best one.
 
@@ -187,7 +195,7 @@ class RunStopped:
     """Ctrl-C stopped a program, whatever it was run for."""
 
 
-ChoiceEvent = CandidatesStarted | CandidateProgress | CandidateChosen | AttemptsExhausted
+ChoiceEvent = CandidatesStarted | CandidateProgress | CandidateChosen | AttemptsExhausted | NamesReplaced
 CorrectionEvent = CorrectionStarted | LaterTurnChanged | CorrectionFinished | CorrectionCompared
 Event = (
     ContextFitted

@@ -21,6 +21,7 @@ from mtchat.generate.events import (
     CandidatesStarted,
     Event,
     EventHandler,
+    NamesReplaced,
     RunFinished,
     TurnWritten,
 )
@@ -29,11 +30,12 @@ from mtchat.generate.generated_tests import Assertion, assert_statements, assert
 from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
 from mtchat.generate.postprocess import postprocess
 from mtchat.generate.repair import fix
+from mtchat.generate.replaced_names import find_replaced_names
 from mtchat.generate.requirements import does_less
 from mtchat.generate.select import Candidate, CandidateChoice, choose, compare, evaluate, is_doubtful
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import parse_module
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import Outcome, ReplacedName
 from mtchat.session.program import PREAMBLE, Program
 from mtchat.session.prompt import Prompt
 from mtchat.session.provenance import Repair, Rewrite
@@ -58,7 +60,7 @@ def take(
     `typed` is the instruction as it was typed, where that is shorter. The turn takes over the options of the
     turn with the id `replaces`.
     An interrupted turn is kept, marked, and not run. An interrupt of an improvement leaves the best turn
-    found so far.
+    found so far. NamesReplaced says what the turn takes from earlier ones.
     """
     request = generator.step(session, instruction, sampling, typed=typed, replaces=replaces)
     context = generator.fitted(request)
@@ -67,8 +69,8 @@ def take(
         return session
     run = generator.execute(made)
     if not generator.policy.refines:
-        return run
-    return improve(generator, session, run, context.prompt, sampling)
+        return report_replaced_names(generator, run)
+    return report_replaced_names(generator, improve(generator, session, run, context.prompt, sampling))
 
 
 def improve(
@@ -95,6 +97,20 @@ def improve(
             refinement.repair()
     refinement.report()
     return refinement.session
+
+
+def report_replaced_names(generator: TurnGenerator, session: Session) -> Session:
+    """The session with the names that its last turn replaces in its outcome; an event says so, once."""
+    outcome, found = session.outcome, tuple[ReplacedName, ...]()
+    if outcome is None or outcome.replaced_names:
+        return session
+    with suppress(KeyboardInterrupt, MtchatError):
+        found = find_replaced_names(session, generator.dry_run)
+    if not found:
+        return session
+    told = session.with_outcome(replace(outcome, replaced_names=found))
+    generator.on_event(NamesReplaced(told, found))
+    return told
 
 
 def is_blameless(session: Session) -> bool:

@@ -20,9 +20,10 @@ from mtchat.generate.generated_tests import (
 )
 from mtchat.generate.policy import Policy
 from mtchat.generate.postprocess import undefined_names
+from mtchat.generate.replaced_names import find_replaced_names
 from mtchat.generate.requirements import unmet_requirements
 from mtchat.session.names import bound_names
-from mtchat.session.outcome import Variable
+from mtchat.session.outcome import ReplacedName, Variable
 from mtchat.session.program import Chunk, Program
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -35,13 +36,15 @@ class Candidate:
     """A session that has run, whose last turn is one of several for the same instruction.
 
     `copies` completions gave this code. `examples` are the results of the assertions in the instruction,
-    `generated` those of the assertions that the model wrote.
+    `generated` those of the assertions that the model wrote. `replaced` are the names of earlier turns that
+    it gives another meaning without being asked.
     """
 
     session: Session
     copies: int = 1
     examples: AssertionResults = AssertionResults()
     generated: AssertionResults = AssertionResults()
+    replaced: tuple[ReplacedName, ...] = ()
 
     @property
     def turn(self) -> Turn:
@@ -57,10 +60,11 @@ class Candidate:
 
     @cached_property
     def unmet_requirements(self) -> int:
-        """The number of requirements that it visibly does not meet."""
+        """The number of requirements that it visibly does not meet; to keep earlier turns is one, too."""
         turn, source = self.turn, self.session.program.source
         unmet = unmet_requirements(turn.instruction, turn.chunk, source, self.session.outcome)
-        return len(unmet) + self.examples.passed.count(False) + self.failed_checks
+        failing = self.examples.passed.count(False) + self.failed_checks
+        return len(unmet) + failing + len(self.replaced)
 
     @property
     def failed_checks(self) -> int:
@@ -193,11 +197,15 @@ def evaluate(
     examples: Sequence[Assertion],
     generated: Sequence[Assertion] = (),
 ) -> Candidate:
-    """The candidate of a session that has run, with the results of the assertions that call its functions."""
+    """The candidate of a session that has run, with the results of the assertions that call its functions.
+
+    Names of earlier turns that it replaces are found as well.
+    """
     names = functions(trial.path[-1].chunk)
     assertions = calling([*examples, *generated], names)
+    replaced = find_replaced_names(trial, probe)
     if not assertions or trial.outcome is None or not trial.outcome.ok:
-        return Candidate(trial, copies)
+        return Candidate(trial, copies, replaced=replaced)
     program = trial.program
     number = len(trial.path) + 1
     outcome = probe(Program((*program.chunks, Chunk(number, checking_code(assertions)))))
@@ -210,4 +218,5 @@ def evaluate(
         copies,
         AssertionResults(results.given[:cut], results.passed[:cut], asked[:cut]),
         AssertionResults(results.given[cut:], results.passed[cut:], asked[cut:]),
+        replaced,
     )

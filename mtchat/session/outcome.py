@@ -148,6 +148,36 @@ class Variable:
     value: str
 
 
+IMPORTED = "an import"
+
+
+@dataclass(frozen=True)
+class ReplacedName:
+    """A name that turn `by` gives another meaning without being asked, and what it was before that.
+
+    `of` is the turn that gave it the old meaning, and None for a function of Python. `was` describes that
+    meaning, such as "a function". If its value was changed in place by another name, that one is `through`.
+    """
+
+    by: int
+    name: str
+    of: int | None
+    was: str
+    through: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for people: "turn 4 replaces `count`, which turn 2 defined as a function"."""
+        if self.of is None:
+            return f"turn {self.by} replaces `{self.name}`, which is {self.was} of Python"
+        maker = f"turn {self.of}" if self.of else "the preamble"
+        if self.through:
+            what = f"`{self.name}` as well, which {maker} made"
+            return f"turn {self.by} changes {what}, since `{self.through}` is the same {self.was}"
+        how = "imported" if self.was == IMPORTED else f"defined as {self.was}"
+        return f"turn {self.by} replaces `{self.name}`, which {maker} {how}"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one run of a program did.
@@ -165,7 +195,8 @@ class Outcome:
     `resumed` counts the first turns that did not run again because their state was still alive, and `note`
     says why an earlier one had to. `variables` are listed only on request. `findings` are the results of the
     checks. `agreed` is the share of the candidates for the last turn, by likelihood, that behaved like this
-    one; 1 if there was only one.
+    one; 1 if there was only one. `replaced_names` are what the last turn took from earlier ones without being
+    asked.
     """
 
     tier: str = ""
@@ -191,6 +222,7 @@ class Outcome:
     agreement: float = field(default=1.0, metadata=file_key("agreed"))
     check_results: tuple[CheckResult, ...] = field(default=(), metadata=file_key("findings"))
     subject: str = ""
+    replaced_names: tuple[ReplacedName, ...] = ()
 
     @property
     def limit(self) -> Reason:

@@ -9,11 +9,12 @@ from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
     CandidateProgress,
+    NamesReplaced,
     RepairStarted,
     RunFinished,
     TurnWritten,
 )
-from mtchat.session.outcome import Outcome
+from mtchat.session.outcome import Outcome, ReplacedName
 from mtchat.session.provenance import Repair
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -98,6 +99,12 @@ def test_what_a_try_prints_that_is_not_shown_is_not_known():
     assert show.known_outputs == ("2\n",)
     show(CandidateChosen(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
     assert show.known_outputs == ("2\n",)
+
+
+def test_a_few_of_the_names_that_a_turn_replaces_are_shown():
+    names = tuple(ReplacedName(2, name, 1, "a function") for name in "fghi")
+    lines = shown(NamesReplaced(of(FIRST), names))
+    assert lines == [f"turn 2 replaces `{name}`, which turn 1 defined as a function" for name in "fgh"]
 
 
 def test_each_round_of_a_mending_that_was_asked_for_is_shown():

@@ -286,6 +286,15 @@ def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() 
     assert chunks(made) == [*chunks(COUNTING), again]
 
 
+def test_another_function_of_the_same_name_does_not_take_the_place_of_the_earlier_one() -> None:
+    another = "def count(text):\n    return 9 * len(text.split())"
+    generator = scripted_generator(another, dry_run=run)
+    made = stepped(generator, COUNTING, "write a function for the length of a text in words")
+    assert chunks(made) == [*chunks(COUNTING), another]
+    assert made.outcome is not None
+    assert [each.name for each in made.outcome.replaced_names] == ["count"]
+
+
 SPLICED = [
     (
         "def f():\n    return 1\n\nprint(f())",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtchat.session.outcome import File, Frame, Outcome, Reason
+from mtchat.session.outcome import File, Frame, Outcome, Reason, ReplacedName
 from mtchat.session.program import AttachedFile, Location
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Step
@@ -60,6 +60,10 @@ OUTCOME = st.builds(
     frames=st.lists(FRAME, max_size=2).map(tuple),
     files=st.lists(st.builds(File, ANY_TEXT, st.integers(0)), max_size=2).map(tuple),
     seconds=NUMBER,
+    replaced_names=st.lists(
+        st.builds(ReplacedName, st.integers(1), ANY_TEXT, st.none() | st.integers(0), ANY_TEXT, ANY_TEXT),
+        max_size=2,
+    ).map(tuple),
 )
 
 MARK = st.builds(

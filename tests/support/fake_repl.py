@@ -25,6 +25,8 @@ REPLIES = {
     "make x two": "x = 2\n```\n",
     "print x": "print(x)\n```\n",
     "after this x must be 2": " x == 2\n```\n",  # a check in words
+    "count the letters": "def count(text):\n    return 1\n```\n",
+    "how many are there": "count = 3\n```\n",
     "fail": "raise ValueError('no')\n```\n",
     "flaky": "raise ValueError('no')\n```\n",
     "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",

@@ -192,7 +192,8 @@ def with_checks(session: Session, checks: Mapping[str, str]) -> Session:
 def merge_redefinition(generator: TurnGenerator, before: Session, made: Session) -> Session:
     """The session with an earlier turn changed, if the new turn only redefines what that one defines.
 
-    The new turn stays if the program would then fail, or if that cannot be tried beforehand.
+    The new turn stays if the program would then fail, or if that cannot be tried beforehand; and if it asks
+    for another function, which only has the name of the earlier one.
     """
     last = made.path[-1] if made.path else None
     if (
@@ -201,6 +202,7 @@ def merge_redefinition(generator: TurnGenerator, before: Session, made: Session)
         or last.status != COMPLETE
         or isinstance(last.provenance, Rewrite)
         or failed(made.outcome)
+        or (made.outcome is not None and made.outcome.replaced_names)
         or (generator.run is not None and (never_ended(made.outcome) or generator.dry_run is None))
     ):
         return made
