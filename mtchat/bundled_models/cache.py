@@ -29,6 +29,7 @@ class ModelStatus:
     path: Path
     kept: int
     pieces: int
+    starter: bool = True
 
     @property
     def text(self) -> str:
@@ -98,7 +99,10 @@ def model_status(model: BundledModel, folder: Path) -> ModelStatus:
         state = PARTIAL
     else:
         state = DAMAGED if path.exists() else ABSENT
-    return ModelStatus(model.name, model.title, model.licence, model.bytes, state, path, kept, model.pieces)
+    return ModelStatus(
+        *(model.name, model.title, model.licence, model.bytes, state, path, kept, model.pieces),
+        model.is_starter,
+    )
 
 
 def remove(name: str, folder: Path, models: Sequence[BundledModel] | None = None) -> int:

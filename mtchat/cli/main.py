@@ -81,6 +81,10 @@ def dispatch(args: argparse.Namespace) -> int:
         from mtchat.cli.replay import replay
 
         return replay(args)
+    if args.verb == "models":
+        from mtchat.cli.models import manage_models
+
+        return manage_models(args)
     from mtchat.cli import verbs
 
     return verbs.VERBS[args.verb](args)

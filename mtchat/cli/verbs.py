@@ -1,4 +1,4 @@
-"""The verbs besides the conversation: run, export, import, sessions, models."""
+"""The verbs besides the conversation: run, export, import, sessions."""
 
 import argparse
 import os
@@ -8,7 +8,6 @@ import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mtchat import store
 from mtchat.cli import arguments
@@ -21,9 +20,6 @@ from mtchat.session.program import Chunk, Program, RunInputs
 from mtchat.session.session import Session, count_turns
 from mtchat.session.settings import Settings
 from mtchat.session.text import escape_controls
-
-if TYPE_CHECKING:
-    from mtchat.bundled_models.fetch import FetchProgress
 
 PROGRAMS = (".py", ".pyw")
 
@@ -200,75 +196,9 @@ def list_sessions(args: argparse.Namespace) -> int:
     return ExitCode.DONE
 
 
-def manage_models(args: argparse.Namespace) -> int:
-    from mtchat.bundled_models import cache, catalogue
-    from mtchat.inference.loaders import licences, model_cache
-    from mtchat.models import loader
-
-    view = View.of(sys.stdout)
-    if args.action == "get":
-        for name in args.names or ["starter"]:
-            view.line(f"{name}: {name if os.path.exists(name) else download_model(name)}")
-    elif args.action == "remove":
-        if not args.names:
-            raise UsageError("no model given to remove; mtchat models lists them")
-        for name in args.names:
-            if not catalogue.find_or_none(name) and os.path.exists(name):
-                freed = model_cache.remove_copies_of(loader.converted_folder(), Path(name))
-                view.line(
-                    f"removed the converted copies of {name}, not the model: {freed / 2**20:.0f} MiB freed"
-                )
-                continue
-            freed = cache.remove(name, cache.models_folder())
-            copies = model_cache.remove_copies(loader.converted_folder(), catalogue.find(name).sha256)
-            also = " and its converted copy" if copies else ""
-            view.line(f"removed {name}{also}: {(freed + copies) / 2**20:.0f} MiB freed")
-    else:
-        for row in cache.list_models(cache.models_folder()):
-            view.line(
-                f"{row.name:<14} {row.bytes / 2**20:>6.0f} MiB  {row.text:<24} {row.title}, {row.licence}"
-            )
-            view.line(f"{'':<14} {row.path}")
-        for name, source in loader.plugin_models():
-            view.line(f"{name:<14} {source}")
-        view.line("CodeGen models, from the model hub or a folder:")
-        for names, licence in licences.FAMILY:
-            view.line(f"{'':<14} {names}, {licence}")
-        view.line("mtchat --model also takes a folder with safetensors, a .gguf file or a hub name")
-    return ExitCode.DONE
-
-
-def download_model(name: str) -> Path:
-    """Download a model with a progress line, redrawn on a terminal."""
-    from mtchat.bundled_models.fetch import describe_progress
-    from mtchat.models import loader
-
-    view = View.of(sys.stderr)
-    last_piece = [-1]
-
-    def report(progress: "FetchProgress", seconds: float) -> None:
-        text = describe_progress(progress, seconds)
-        if view.live:
-            view.transient(progress_bar(progress) + " " + text)
-        elif progress.piece != last_piece[0]:
-            last_piece[0] = progress.piece
-            view.line(text)
-
-    try:
-        return loader.fetch(name, report)
-    finally:
-        view.erase()
-
-
-def progress_bar(progress: "FetchProgress", width: int = 24) -> str:
-    filled = width * progress.done // progress.total if progress.total else 0
-    return "█" * filled + "░" * (width - filled)
-
-
 VERBS = {
     "run": run_program,
     "export": export_session,
     "import": import_file,
     "sessions": list_sessions,
-    "models": manage_models,
 }

@@ -1,7 +1,5 @@
 """Loads a model by its name: a bundled one, a path, a hub id, or one that another package offers."""
 
-import math
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,9 +12,11 @@ import platformdirs
 
 from mtchat import plugins
 from mtchat.bundled_models import cache, catalogue
+from mtchat.bundled_models.catalogue import BundledModel
 from mtchat.errors import ModelError, MtchatError, PluginError
 from mtchat.generate.prompt import family
 from mtchat.models.loading import Model, ModelLoader, Report
+from mtchat.models.memory import free_memory
 from mtchat.session.settings import Sampling
 
 if TYPE_CHECKING:  # downloads need half of the network library, which the prompt does not wait for
@@ -52,16 +52,7 @@ def fits_in_memory(name: str) -> bool:
         size = sum(file.stat().st_size for file in files)
     except (OSError, RuntimeError, ValueError):  # loading says what is wrong with the name
         return True
-    return size * HEADROOM < available_memory(Path("/proc/meminfo"))
-
-
-def available_memory(meminfo: Path) -> float:
-    """The available memory in bytes; infinite if the system does not say."""
-    try:
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo.read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return 1024.0 * int(found[1]) if found else math.inf
+    return size * HEADROOM < free_memory()
 
 
 def warm_up(engine: Model, guidance: tuple[str, ...], report: Report) -> Model:
@@ -127,8 +118,9 @@ def locate(name: str, report: Report) -> tuple[str | Path, str]:
     """The path or hub id of a model, and its fingerprint if known; a bundled model is fetched first."""
     if bundled := catalogue.find_or_none(name):
         here = cache.locate(name, cache.models_folder())
-        path = here or fetch_reporting(name, report)
-        return path, bundled.sha256
+        if here is None and not bundled.is_starter:
+            raise ModelError(explain_how_to_get(bundled))
+        return here or fetch_reporting(name, report), bundled.sha256
     try:
         path = Path(name).expanduser()
         if path.exists():
@@ -141,6 +133,12 @@ def locate(name: str, report: Report) -> tuple[str | Path, str]:
     if near and "/" not in name:
         raise ModelError(f"no model {name!r}: did you mean {near[0]}?")
     return name, ""
+
+
+def explain_how_to_get(model: BundledModel) -> str:
+    """What to do about a model that is not downloaded on first use, because it is large."""
+    size = f"{model.bytes / 1e9:.1f} GB"
+    return f"{model.name} is not downloaded ({size}); mtchat models get {model.name} downloads it"
 
 
 def draft_model_path(name: str) -> Path | None:

@@ -176,7 +176,7 @@ def test_a_model_that_cannot_be_loaded_is_a_model_error(tmp_path: Path) -> None:
         (["replay", "nothing"], ExitCode.FAILED, "no session 'nothing'"),
         (["export", "nothing", "--to", "py"], ExitCode.FAILED, "no session 'nothing'"),
         (["import", "nothing.py"], ExitCode.FAILED, "cannot read nothing.py"),
-        (["models", "get", "huge"], ExitCode.MODEL, "no bundled model is called 'huge'"),
+        (["models", "get", "huge"], ExitCode.MODEL, "no known model is called 'huge'"),
         (["models", "remove"], ExitCode.USAGE, "no model given to remove"),
     ],
 )
@@ -442,15 +442,6 @@ def test_output_longer_than_the_record_keeps_is_no_difference(tmp_path: Path) ->
         program = log.session.add(Turn("much", "print('x' * 200_000)"))
         log.write(program.with_outcome(Sandbox().run(program.program, Limits(), None)))
     assert mtchat(tmp_path, "replay", "long").returncode == ExitCode.DONE
-
-
-@pytest.mark.slow
-def test_models_lists_names_sizes_and_places(tmp_path: Path) -> None:
-    ended = mtchat(tmp_path, "models")
-    assert ended.returncode == 0
-    assert "starter-small" in ended.stdout
-    assert "1066 MiB" in ended.stdout
-    assert "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf" in ended.stdout
 
 
 @pytest.mark.slow

@@ -250,12 +250,6 @@ def test_a_model_that_finds_no_memory_is_loaded_again_once_there_is_room() -> No
     assert old.closed
 
 
-def test_what_is_free_is_read_from_the_system(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:    2048 kB\n")
-    assert loader.available_memory(tmp_path / "meminfo") == 2 << 20
-    assert loader.available_memory(tmp_path / "none") == float("inf")
-
-
 @pytest.mark.parametrize("name", ["~nobody-here/x", "a\0b", "x" * 5000, "org/model", "", "../none.gguf"])
 def test_a_name_of_no_file_is_left_to_loading_to_refuse(name: str) -> None:
     assert loader.fits_in_memory(name)

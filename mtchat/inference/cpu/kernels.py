@@ -98,6 +98,16 @@ def cpu_features() -> set[str]:
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
+def processor_name() -> str:
+    """What the processor calls itself, or its architecture."""
+    try:
+        lines = CPU.read_text().split("\n")
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
 @cache
 def load(build: str) -> ctypes.CDLL:
     """Load a build and declare its functions; OSError if it cannot be loaded, or is of another version."""

@@ -1,0 +1,154 @@
+"""mtchat models: the table, its JSON, and getting a model from a hub that answers, stalls or is absent."""
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mtchat.cli import model_table
+from mtchat.console.view import View
+from mtchat.errors import ExitCode
+from mtchat.models.survey import Survey
+from tests import CASES, ROOT
+from tests.support.known_models import survey_of
+from tests.support.local_hub import hub_of, silent_port
+from tests.support.terminal import CTRL_C, terminal
+
+GOLDEN = CASES / "models"
+
+
+def shown(survey: Survey) -> str:
+    out = io.StringIO()
+    model_table.show(survey, View(out, live=False, color=False))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "survey"),
+    [
+        ("usual", survey_of()),
+        ("nothing_installed", survey_of(speed=None, installed=())),
+        ("small_and_busy", survey_of(free=4.0, speed=9.5, busy=True)),
+        ("gpu", survey_of(free=300.0, speed=70.0, gpus=("NVIDIA H200",))),
+    ],
+)
+def test_the_table_is_as_recorded(name: str, survey: Survey, request: pytest.FixtureRequest) -> None:
+    path = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--accept"):
+        path.write_text(shown(survey), encoding="utf-8")
+    assert shown(survey) == path.read_text(encoding="utf-8")
+
+
+def test_no_line_of_the_table_is_wider_than_100_columns() -> None:
+    assert max(map(len, model_table.table_lines(survey_of(free=4.0)))) <= 100
+
+
+def test_the_json_has_what_the_table_has() -> None:
+    survey = survey_of()
+    found = json.loads(json.dumps(model_table.to_json(survey)))
+    assert found["recommended"] == "starter"
+    assert found["machine"]["measured_speed"] == {
+        "model": "starter",
+        "tokens_per_second": 22.4,
+        "date": "2026-11-30",
+        "busy": False,
+    }
+    seven = next(each for each in found["models"] if each["name"] == "qwen2.5-coder-7b")
+    assert seven["state"] == "not downloaded"
+    assert seven["estimated"] is True
+    assert seven["published"] == {"humaneval": 88.4, "mbpp": 83.5}
+    assert seven["measured"] == {}
+    memory = seven["memory"]
+    assert memory["total"] == memory["weights"] + memory["cache"] + memory["other"]
+
+
+def environment(cache: Path, endpoint: str) -> dict[str, str]:
+    """An environment with a cache of its own, in which the hub is at `endpoint`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return kept | {"XDG_CACHE_HOME": str(cache), "HF_ENDPOINT": endpoint, "no_proxy": "127.0.0.1"}
+
+
+def mtchat(cache: Path, endpoint: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "mtchat", *words],
+        cwd=ROOT,
+        env=environment(cache, endpoint),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.slow
+def test_the_list_of_an_empty_cache_downloads_and_measures_nothing(tmp_path: Path) -> None:
+    ended = mtchat(tmp_path, "http://127.0.0.1:9", "models", "--json")
+    assert ended.returncode == ExitCode.DONE
+    found = json.loads(ended.stdout)
+    assert {each["state"] for each in found["models"]} == {"not downloaded"}
+    assert found["machine"]["measured_speed"] is None
+    assert not (tmp_path / "mtchat").exists()
+
+
+@pytest.mark.slow
+def test_without_a_hub_the_error_says_how_to_get_the_file_otherwise(tmp_path: Path) -> None:
+    began = time.monotonic()
+    ended = mtchat(tmp_path, "http://127.0.0.1:9", "models", "get", "qwen2.5-coder-7b")
+    assert time.monotonic() - began < 30
+    assert ended.returncode == ExitCode.MODEL
+    assert "hub: [Errno 111] Connection refused" in ended.stderr
+    assert "0 of 70 pieces are kept" in ended.stderr
+    assert "Qwen2.5-Coder-7B-Instruct-GGUF/resolve/13fb94bfda8c8cf22497dc57b78f391a9acb426a/" in ended.stderr
+    assert str(tmp_path / "mtchat" / "models" / "qwen2.5-coder-7b-instruct-q4_k_m.gguf") in ended.stderr
+    assert list((tmp_path / "mtchat" / "models").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_hub_that_never_answers_is_given_up(tmp_path: Path) -> None:
+    with silent_port() as endpoint:
+        began = time.monotonic()
+        ended = mtchat(tmp_path, endpoint, "models", "get", "qwen2.5-coder-14b")
+    assert ended.returncode == ExitCode.MODEL
+    assert "hub: no answer in 5 s" in ended.stderr
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.slow
+def test_a_model_that_is_only_known_is_not_downloaded_by_using_it(tmp_path: Path) -> None:
+    ended = mtchat(tmp_path, "http://127.0.0.1:9", "--model", "qwen2.5-coder-7b", "-p", "print 1")
+    assert ended.returncode == ExitCode.MODEL
+    assert "qwen2.5-coder-7b is not downloaded (4.7 GB); mtchat models get qwen2.5-coder-7b" in ended.stderr
+
+
+@pytest.mark.slow
+def test_the_licence_for_research_is_announced_before_the_download(tmp_path: Path) -> None:
+    ended = mtchat(tmp_path, "http://127.0.0.1:9", "models", "get", "qwen2.5-coder-3b")
+    assert "qwen-research, allows no commercial use" in ended.stderr
+
+
+@pytest.mark.terminal
+def test_an_interrupted_download_says_how_it_goes_on(tmp_path: Path) -> None:
+    """The hub delivers the first piece of 64 MiB of zeros, and the rest slowly."""
+    with hub_of("Qwen/Qwen2.5-Coder-3B-Instruct-GGUF", 2104932800, slow_after=64 << 20) as endpoint:
+        words = ["-m", "mtchat", "models", "get", "qwen2.5-coder-3b"]
+        with terminal(words, ROOT, environment(tmp_path, endpoint)) as screen:
+            screen.wait("piece 2 of 32")
+            assert "░" in screen.text
+            screen.send(CTRL_C)
+            assert screen.ended() == ExitCode.INTERRUPTED
+            text = screen.text
+        assert "1 of 32 pieces are kept; mtchat models get qwen2.5-coder-3b downloads the others" in text
+        assert "mtchat: interrupted" in text
+        assert "░" not in text
+    ended = mtchat(tmp_path, "http://127.0.0.1:9", "models", "--json")
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    rows = {each["name"]: each for each in json.loads(ended.stdout)["models"]}
+    assert rows["qwen2.5-coder-3b"]["state"] == "partial"
+    ended = mtchat(tmp_path, "http://127.0.0.1:9", "models", "remove", "qwen2.5-coder-3b")
+    assert re.fullmatch(r"removed qwen2.5-coder-3b: \d+ MiB freed\n", ended.stdout)
+    assert list((tmp_path / "mtchat" / "models").iterdir()) == []
