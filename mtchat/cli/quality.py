@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtchat.bench.output import check_targets, save
 from mtchat.bench.quality import suite as suites
+from mtchat.bench.quality.answer_cache import AnswerCache
 from mtchat.bench.quality.chart import chart
 from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, TimeLimit
 from mtchat.bench.quality.pool import PlannedRun, Runners, evaluate, hash_tasks, select_tasks
@@ -107,6 +108,7 @@ def hold_all(
         raise SandboxError(f"no program can be run here: {refusal}")
     batcher, device = load_batcher(args, view)
     try:
+        model = AnswerCache(batcher)
         caches = {each.name: ScoreCache(suites.load(each.suite).score) for each in sets}
         with ExitStack() as stack:
             runs = []
@@ -115,7 +117,7 @@ def hold_all(
                 file = stack.enter_context(RunFile(place(dataset, way, batcher.card.name), header))
                 settings = way.apply(settings_of(args, header.understanding))
                 scoring = caches[dataset.name]
-                how = Evaluation(scoring, batcher, settings, args.family, way.ask, limit)
+                how = Evaluation(scoring, model, settings, args.family, way.ask, limit)
                 runs.append(PlannedRun(how, tasks, args.n, file))
             sandboxes = stack.enter_context(SandboxPool(args.unsafe))
             evaluate(runs, sandboxes.runners, args.concurrency or CONCURRENCY[device], view)

@@ -6,6 +6,7 @@ Each conversation is written to the results file of its run once it is scored.
 import contextlib
 import hashlib
 import json
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from mtchat.errors import MtchatError
 from mtchat.generate.execute import RunProgram
 
 CRASH = "crash"
+SWITCH_SECONDS = 0.0005  # with Python's 5 ms the thread of the batch waits longer than a GPU computes
 MOST_CRASHES = 20  # more are no odd conversation: the benchmark ends
 
 
@@ -109,10 +111,11 @@ def evaluate(
         planned.run.file.append(row)
         progress.add(row)
 
-    pool = ThreadPoolExecutor(concurrency)
+    pool, usual = ThreadPoolExecutor(concurrency), sys.getswitchinterval()
     ended: SimpleQueue[Future[tuple[PlannedConversation, ScoredSample | Exception | None]]] = (
         SimpleQueue()  # futures.wait would scan all of them each time
     )
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         for planned in left:
             pool.submit(hold, planned).add_done_callback(ended.put)
@@ -127,6 +130,7 @@ def evaluate(
                     keep(*each.result())
         raise
     finally:
+        sys.setswitchinterval(usual)
         progress.end()
     pool.shutdown()
 
