@@ -150,6 +150,8 @@ class LiveSession(SavedSession):
         run = self.runner()
         may_run_unseen = run is not None and self.runs_unseen_code
         turn_policy = policy.for_language(self.settings.policy, session_language)
+        if not self.tells_state:
+            turn_policy = replace(turn_policy, state=())
         if ask is None or not ask.can_choose:
             turn_policy = policy.with_candidates(turn_policy, self.settings.n)
         return TurnGenerator(
@@ -239,6 +241,12 @@ class LiveSession(SavedSession):
     def detects_corrections(self) -> bool:
         """Whether instructions may be taken for corrections, which are recognised by names in Python code."""
         return self.settings.corrections and self.session.language.runs
+
+    @property
+    def tells_state(self) -> bool:
+        """Whether the model is told the state that the program has after each turn."""
+        known = policy.for_language(self.settings.policy, self.session.language)
+        return self.settings.state and bool(known.state)
 
     @property
     def runs_unseen_code(self) -> bool:
@@ -381,7 +389,7 @@ class LiveSession(SavedSession):
                     f"{short(Path(file.path))} no longer exists: the program runs without {file.name}",
                     "warning",
                 )
-        return RunInputs(arguments, stdin, files)
+        return RunInputs(arguments, stdin, files, with_state=self.tells_state)
 
     def attached_files(self) -> tuple[AttachedFile, ...]:
         """The attached files that are still there."""

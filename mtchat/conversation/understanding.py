@@ -56,13 +56,14 @@ def nothing_told(path: Sequence[Turn], text: str) -> Understanding:
 def next_context(live: LiveSession, text: str) -> tuple[TurnContext, tuple[int, ...]]:
     """The context of a next step with this text, and the numbers of the turns that it shows.
 
-    How the program fails at present is left out, so that the text stands alone in its message.
+    How the program fails at present is left out, so that the text stands alone in its message. So is what was
+    said about the state of the program, also before earlier turns: the probes were fitted without it.
     """
     generator = live.generator()
     step = generator.step(live.session, text, live.settings.sampling)
     assert isinstance(step.provenance, Step)
-    plain = replace(step.provenance, error="", files="")
-    context = generator.fitted(TurnRequest(live.session, text, plain))
+    plain = replace(step.provenance, error="", files="", state="")
+    context = generator.fitted(TurnRequest(live.session, text, plain, stateless=True))
     hidden = set(context.plan.forgotten)
     shown = (
         number

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from mtchat.edits.fold import fold_code
 from mtchat.generate.generated_tests import assertions_in
 from mtchat.generate.prompt.family import WORKED, Family
+from mtchat.generate.prompt.state import describe_state, told_lines, with_state
+from mtchat.session.context import plan_for
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import (
     ContextPlan,
@@ -91,10 +93,20 @@ def fit(
 def visible_turns(path: Sequence[Turn], memory: ContextPlan) -> tuple[Turn, ...]:
     """The path as a model is told it."""
     return tuple(
-        replace(turn, chunk=fold_code(turn.chunk)) if number in memory.folded else turn
+        fold(turn) if number in memory.folded else turn
         for number, turn in enumerate(path, start=1)
         if number not in memory.forgotten
     )
+
+
+def fold(turn: Turn) -> Turn:
+    """A turn as a model is told it in short: without its state, with the signatures and names of its code."""
+    return replace(without_state(turn), chunk=fold_code(turn.chunk))
+
+
+def without_state(turn: Turn) -> Turn:
+    """A turn as if the model had been told nothing about the state of the program before it."""
+    return replace(turn, provenance=replace(turn.provenance, state="")) if turn.provenance.state else turn
 
 
 def folded_codes(path: Sequence[Turn], memory: ContextPlan) -> list[str]:
@@ -135,7 +147,8 @@ class TurnRequest:
 
     `provenance` says what its prompt is made of; its context plan is filled in when the prompt is built.
     `typed` is the instruction as the user typed it, if that is shorter. The turn takes over the
-    options of the turn with the id `replaces`; the turns of `rest` come after it, with their code.
+    options of the turn with the id `replaces`; the turns of `rest` come after it, with their code. The
+    prompt of a `stateless` request says nothing about the state of the program before any turn.
     """
 
     base: Session
@@ -144,6 +157,7 @@ class TurnRequest:
     typed: str = ""
     replaces: str = ""
     rest: tuple[Turn, ...] = ()
+    stateless: bool = False
 
     @property
     def context(self) -> tuple[Turn, ...]:
@@ -157,6 +171,8 @@ class TurnRequest:
 
     def prompt(self, family: Family, turns: Sequence[Turn]) -> Prompt:
         """The prompt that shows these turns."""
+        if self.stateless:
+            turns = tuple(map(without_state, turns))
         return prompt_with(self.provenance, family, self.base, self.instruction, turns)
 
 
@@ -189,15 +205,19 @@ def prompt_with(
         case Rework(of=of, continues=True, error=error):
             old = base.get(of)
             return continue_reply(
-                family.render(turns, old.full_instruction, preamble, error, guidance), whole_lines(old.chunk)
+                family.render(
+                    turns, with_state(provenance.state, old.full_instruction), preamble, error, guidance
+                ),
+                whole_lines(old.chunk),
             )
         case Rework(wish=wish):
             return family.render(turns, wish, preamble, "", guidance)
         case Rewrite():
             steps = [*(turn.full_instruction for turn in base.path), instruction]
             return family.render((), "\n".join(steps), preamble, "")
-        case Step(error=error, files=files):
-            return family.render(turns, with_files(files, instruction), preamble, error, guidance)
+        case Step(error=error, files=files, state=state):
+            text = with_state(state, with_files(files, instruction))
+            return family.render(turns, text, preamble, error, guidance)
         case Fill():
             return family.render(turns, instruction, preamble, "", guidance)
 
@@ -217,6 +237,20 @@ def whole_lines(code: str) -> str:
 def with_files(files: str, instruction: str) -> str:
     """An instruction, preceded by the description of the attached files."""
     return f"{files}\n\n{instruction}" if files else instruction
+
+
+def state_before(session: Session, instruction: str, parts: Sequence[str]) -> str:
+    """What the prompt of the next turn says of the state that it starts from.
+
+    Turns that are told folded or not at all do not show what was said before them, so it is said again.
+    """
+    path = session.path
+    if not parts or not path:
+        return ""
+    plan = plan_for(session, path)
+    hidden = {*plan.folded, *plan.forgotten, *path[-1].provenance.context.folded}
+    shown = (turn.provenance.state for number, turn in enumerate(path, start=1) if number not in hidden)
+    return describe_state(session.outcome, told_lines(shown), instruction, parts)
 
 
 def program_before(provenance: Provenance, base: Session) -> Session:

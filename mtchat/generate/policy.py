@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from mtchat import plugins
 from mtchat.errors import UsageError
+from mtchat.generate.prompt.state import OUTPUT, PARTS, VARIABLES
 from mtchat.session.language import Language
 
 GROUP = "mtchat.policies"
@@ -27,6 +28,7 @@ class Policy:
     rewrites: programs written as a whole from all instructions: one if the program still fails, more to
         cross-check what the turns print.
     repair_rounds: times that the model is shown the error if the chosen code still fails.
+    state: what the prompt says of the program so far, of `prompt.state.PARTS`.
     description: one sentence for lists of policies.
     """
 
@@ -39,6 +41,7 @@ class Policy:
     generated_tests: int = 0
     rewrites: int = 0
     repair_rounds: int = 0
+    state: tuple[str, ...] = ()
     description: str = field(default="", compare=False)
 
     @property
@@ -85,6 +88,19 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "select": Policy(
             samples=7, description="Several candidates are run; the most common behaviour wins."
         ),
+        "state": Policy(
+            state=PARTS, description="Prompts show what the last turn printed and which variables changed."
+        ),
+        "state_default": Policy(
+            state=PARTS,
+            rules=True,
+            samples=6,
+            confidence_threshold=-0.08,
+            repair_rounds=1,
+            description="As default, and prompts show what `state` shows.",
+        ),
+        "state_output": Policy(state=(OUTPUT,), description="Prompts show what the last turn printed."),
+        "state_variables": Policy(state=(VARIABLES,), description="Prompts show which variables changed."),
         "tests": Policy(
             samples=7,
             generated_tests=5,

@@ -20,6 +20,7 @@ from mtchat.generate.context import (
     guidance_for,
     program_before,
     prompt_for,
+    state_before,
 )
 from mtchat.generate.edit_code import asks_to_remove, splice
 from mtchat.generate.events import (
@@ -39,7 +40,7 @@ from mtchat.generate.execute import (
 from mtchat.generate.interpretations import Clarification
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.postprocess import postprocess
-from mtchat.generate.prompt.family import Family
+from mtchat.generate.prompt.family import Family, shows_state
 from mtchat.session.context import plan_for
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import (
@@ -110,8 +111,14 @@ class TurnGenerator:
             rules=self.policy.rules,
             error=error_report(session.outcome),
             files=self.files,
+            state=state_before(session, instruction, self.state_parts),
         )
         return TurnRequest(session, instruction, self.signed(provenance, sampling), typed, replaces)
+
+    @property
+    def state_parts(self) -> tuple[str, ...]:
+        """What prompts say of the state of the program."""
+        return self.policy.state if shows_state(self.family) else ()
 
     def request_again(
         self,
@@ -125,7 +132,12 @@ class TurnGenerator:
     ) -> TurnRequest:
         """The request for another turn in the place of turn `number`; later turns keep their code."""
         base, rest = session.undo(len(session.path) - number + 1), session.path[number:]
-        provenance = replace(provenance, guidance=self.policy.guidance, rules=self.policy.rules)
+        provenance = replace(
+            provenance,
+            guidance=self.policy.guidance,
+            rules=self.policy.rules,
+            state=session.get(provenance.of).provenance.state,
+        )
         signed = self.signed(provenance, sampling)
         return TurnRequest(base, instruction, signed, typed, provenance.of, rest)
 

@@ -196,7 +196,8 @@ class Outcome:
     says why an earlier one had to. `variables` are listed only on request. `findings` are the results of the
     checks. `agreed` is the share of the candidates for the last turn, by likelihood, that behaved like this
     one; 1 if there was only one. `replaced_names` are what the last turn took from earlier ones without being
-    asked.
+    asked. `state` has a line for each variable, function and class at the end of the program, such as
+    "total: int 42", in the order in which they were bound; it is listed only on request.
     """
 
     tier: str = ""
@@ -223,6 +224,7 @@ class Outcome:
     check_results: tuple[CheckResult, ...] = field(default=(), metadata=file_key("findings"))
     subject: str = ""
     replaced_names: tuple[ReplacedName, ...] = ()
+    state: tuple[str, ...] = ()
 
     @property
     def limit(self) -> Reason:

@@ -175,12 +175,14 @@ class RunInputs:
     """`arguments` follow the script in sys.argv; without `stdin`, asking for keyboard input is an error.
 
     `live` says that somebody types it: the run may wait as long as they take, and its seconds are CPU time.
+    `with_state` asks for the state at the end, in the `state` of the outcome.
     """
 
     arguments: tuple[str, ...] = ()
     stdin: PurePath | None = None
     files: tuple[AttachedFile, ...] = ()
     live: bool = False
+    with_state: bool = False
 
 
 NO_INPUTS = RunInputs()

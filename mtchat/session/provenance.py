@@ -38,6 +38,8 @@ class GenerationRecord:
     `model`, `fingerprint` (SHA-256 of its weights) and `precision` name the model, "" where the user wrote
     the code; `family` is the prompt format, `guidance` names what the prompt held beside the conversation,
     `rules` says that the code was repaired by rule, and `context` how the prompt showed the turns before.
+    `state` is what was said before the instruction about the program so far: its last output, its variables.
+    A turn that replaces another has that turn's, so that the prompts of later turns begin as they did.
     """
 
     model: str = ""
@@ -48,6 +50,7 @@ class GenerationRecord:
     guidance: tuple[str, ...] = ()
     rules: bool = False
     context: ContextPlan = EVERYTHING
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,7 @@ class ProvenanceRecord:
     filled: str = ""
     files: str = ""
     rederives: str = ""
+    state: str = ""
 
 
 # in every file; what was added later is left out where it says nothing, so that older turns keep their ids
@@ -162,6 +166,7 @@ def record_of(provenance: Provenance) -> ProvenanceRecord:
         rules=provenance.rules,
         folded=provenance.context.folded,
         forgotten=provenance.context.forgotten,
+        state=provenance.state,
     )
     match provenance:
         case Step(error=error, files=files, rederives=rederives):
@@ -190,6 +195,7 @@ def provenance_of(flat: ProvenanceRecord) -> Provenance:
         flat.guidance,
         flat.rules,
         context,
+        flat.state,
     )
     shared = {name: getattr(found, name) for name in GenerationRecord.__dataclass_fields__}
     if flat.afresh:

@@ -76,14 +76,16 @@ class Settings:
     n: int = 1
     ask: str = "auto"
     corrections: bool = True
+    state: bool = True
     language: str = languages.PYTHON.name
 
     def __post_init__(self) -> None:
         check_numbers(self)
         for name, words in {"run": (ON, ASK, OFF), **CHOICES}.items():
             check_word(name, getattr(self, name), words)
-        if type(self.corrections) is not bool:
-            raise UsageError(f"corrections must be True or False, not {brief(self.corrections)}")
+        for name in ("corrections", "state"):
+            if type(value := getattr(self, name)) is not bool:
+                raise UsageError(f"{name} must be True or False, not {brief(value)}")
         check_policy(self.policy)
         if not isinstance(self.language, str):
             raise UsageError(f"language must be a name such as python or go, not {brief(self.language)}")
@@ -139,6 +141,7 @@ HELP = {
     "n": "candidates per turn; you choose, scripts take the majority behaviour",
     "ask": "when to ask for clarification: auto (if ambiguous), always (if candidates differ), never",
     "corrections": "on: instructions that read as corrections edit the earlier turn; off: they are new steps",
+    "state": "on: prompts show variables and the last output, if the policy does so; off: never",
     "language": "language of new sessions, such as javascript or go; only python programs are run",
 }
 

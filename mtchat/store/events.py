@@ -216,6 +216,8 @@ def outcome_fields(outcome: Outcome) -> Mapping[str, object]:
     """An outcome as session files keep it: its reason is a `limit`, or what the `world` around it lacks."""
     fields = to_json(limit_streams(outcome))
     del fields["reason"]
+    if not outcome.state:  # as before there was any
+        del fields["state"]
     return {**fields, "limit": outcome.limit, "world": outcome.missing}
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mtchat.features.understand.reading import Kind
 from mtchat.generate.events import CodeWritten, Event, RunFinished, RunStarted, TurnWritten
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
-from mtchat.session.prompt import Piece, Prompt
+from mtchat.session.prompt import Piece, Prompt, Signals
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.session.turn import INTERRUPTED
 from mtchat.store import Log, load
@@ -371,3 +372,60 @@ def test_a_reading_that_comes_to_nothing_leaves_the_step() -> None:
         head = chat.session.head
         chat.read_as(Kind.CHANGE)
         assert chat.session.head == head
+
+
+class ClassifyingModel(Spoken):
+    """Keeps the prompts by which it is asked what an instruction is."""
+
+    def __init__(self, *replies: str) -> None:
+        super().__init__(*replies)
+        self.classified: list[Prompt] = []
+
+    def classify(self, prompt: Prompt) -> Signals:
+        self.classified.append(prompt)
+        return super().classify(prompt)
+
+
+def with_state(
+    program: Program,
+    limits: Limits,
+    place: Path | None,
+    on_output: OnOutput,
+    given: RunInputs,
+    look: bool = False,
+) -> Outcome:
+    """A run that has a state if it is asked for one."""
+    done = Outcome("fake", outputs=("1\n",) * len(program.chunks))
+    return replace(done, state=("x: int 1",)) if given.with_state else done
+
+
+def user_texts(prompt: Prompt) -> list[str]:
+    return [each.content for each in prompt.messages if each.role == "user"]
+
+
+def test_the_model_is_told_the_state_but_what_a_text_means_is_read_without_it() -> None:
+    model = ClassifyingModel("x = 1", "y = 2", "z = 3")
+    settings = Settings(policy="state")
+    chat = Conversation(model, FakeSandbox(with_state, with_state), settings=settings)
+    for instruction in ("define x", "define y", "define z"):
+        chat.send(instruction)
+    shown = "The code so far printed:\n1\n\n"
+    assert user_texts(model.asked[-1][0]) == [
+        "define x",
+        f"{shown}Variables now:\nx: int 1\n\ndefine y",
+        f"{shown}define z",
+    ]
+    assert user_texts(model.classified[-1]) == ["define x", "define y", "define z"]
+
+
+@pytest.mark.parametrize("settings", [Settings(policy="plain"), Settings(policy="state", state=False)])
+def test_no_state_is_asked_for_or_told_where_the_policy_or_the_user_does_not_want_it(
+    settings: Settings,
+) -> None:
+    model = Spoken("x = 1", "y = 2")
+    chat = Conversation(model, FakeSandbox(with_state, with_state), settings=settings)
+    chat.send("define x")
+    chat.send("define y")
+    assert chat.outcome is not None
+    assert chat.outcome.state == ()
+    assert user_texts(model.asked[-1][0]) == ["define x", "define y"]

@@ -30,6 +30,7 @@ def told(outcome: Outcome, folder: Path) -> tuple[object, ...]:
     """All of an outcome that does not depend on the clock, and what the files hold."""
     variables = tuple(replace(each, value=ADDRESS.sub("", each.value)) for each in outcome.variables)
     same = replace(outcome, seconds=0.0, memory_mib=0.0, resumed=0, note="", files=(), variables=variables)
+    same = replace(same, state=tuple(ADDRESS.sub("", line) for line in outcome.state))
     return same, {file.path: (folder / file.path).read_bytes() for file in outcome.files}
 
 

@@ -28,7 +28,11 @@ class Cut:
 
 
 class Family(Protocol):
-    """What a file of families/ defines. All functions but `matches` take the language of the program."""
+    """What a file of families/ defines. All functions but `matches` take the language of the program.
+
+    A family whose prompts show the state of the program also in the messages of earlier turns, as their
+    `provenance` has it, says so with `SHOWS_STATE = True`; for others no state is described.
+    """
 
     def matches(self, card: ModelCard) -> bool:
         """Whether this is the family of a model."""
@@ -87,6 +91,11 @@ def load(name: str, language: Language = PYTHON) -> Family:
         if not each.startswith("_") and "language" in signature(function).parameters
     }
     return cast(Family, SimpleNamespace(**{**functions, **told}))
+
+
+def shows_state(family: Family) -> bool:
+    """Whether the prompts of a family show the state of the program."""
+    return bool(getattr(family, "SHOWS_STATE", False))
 
 
 def choose(card: ModelCard) -> str:

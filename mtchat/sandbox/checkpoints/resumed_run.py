@@ -90,7 +90,7 @@ class ResumedRun(RunMonitor):
         self.selector.close()
         self.stack.close()
 
-    def start(self, with_variables: bool) -> None:
+    def start(self, with_variables: bool, with_state: bool) -> None:
         """Hand the work to the fork server; LostError if it does not accept it."""
         snapshot, first = self.snapshot, self.snapshot.chunks
         imports_done = bool(snapshot.key) and not snapshot.key[-1].complete
@@ -104,6 +104,7 @@ class ResumedRun(RunMonitor):
             imports_done,
             self.mark,
             with_variables,
+            with_state,
         )
         self.link, theirs = server_link()
         self.stack.callback(close_link, self.link)

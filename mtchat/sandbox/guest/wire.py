@@ -13,6 +13,7 @@ SHARED_BYTES = 512 * 1024
 FAULT_AT, FAULT_BYTES = 4096, 16 * 1024
 REPORT_AT, REPORT_BYTES = 32 * 1024, 256 * 1024
 VARIABLES_AT, VARIABLES_BYTES = 320 * 1024, 128 * 1024
+STATE_AT, STATE_BYTES = 452 * 1024, 48 * 1024
 NUMBERS = 5  # status, microseconds of wall clock, user and system, KiB of memory; 8 bytes each
 HELLO = b"mtchat-1"
 SLOW_IMPORT_SECONDS = 0.015  # leading imports that took longer get a snapshot of their own
@@ -46,8 +47,8 @@ class LaunchJob:
     `names` and `sources` belong to the chunks; `mark` is written to both streams between them; `rlimits` are
     (resource, soft, hard); `folders` hold installed modules, `prefix` is their environment; `user` is the
     user to become, 0 for no change; a `reader` may still read all files; `arguments` follow the script in
-    sys.argv; `with_variables` asks for the variables at the end. With `checkpoints` the launcher runs no
-    chunks itself: it keeps fork servers, which take each `ResumeJob`.
+    sys.argv; `with_variables` asks for the variables at the end, `with_state` for a line on each of them.
+    With `checkpoints` the launcher runs no chunks itself: it keeps fork servers, which take each `ResumeJob`.
     """
 
     def __init__(
@@ -61,17 +62,14 @@ class LaunchJob:
         user: int = 0,
         arguments: tuple[str, ...] = (),
         with_variables: bool = False,
+        with_state: bool = False,
         checkpoints: bool = False,
         reader: bool = False,
     ) -> None:
         self.names, self.sources, self.mark = names, sources, mark
         self.rlimits, self.folders, self.prefix, self.user = rlimits, folders, prefix, user
-        self.arguments, self.with_variables, self.checkpoints, self.reader = (
-            arguments,
-            with_variables,
-            checkpoints,
-            reader,
-        )
+        self.arguments, self.checkpoints, self.reader = arguments, checkpoints, reader
+        self.with_variables, self.with_state = with_variables, with_state
 
     def for_user(self, user: int, reader: bool = False) -> "LaunchJob":
         return LaunchJob(**{**vars(self), "user": user, "reader": reader})
@@ -102,9 +100,11 @@ class ResumeJob:
         begun: bool,
         mark: bytes,
         with_variables: bool,
+        with_state: bool,
     ) -> None:
         self.first, self.names, self.sources, self.heads = first, names, sources, heads
-        self.begun, self.mark, self.with_variables = begun, mark, with_variables
+        self.begun, self.mark = begun, mark
+        self.with_variables, self.with_state = with_variables, with_state
 
     def pack(self) -> bytes:
         return marshal.dumps(vars(self))

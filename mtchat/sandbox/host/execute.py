@@ -107,7 +107,8 @@ def run_in(
     """Run a program with a chosen backend."""
     if choice.backend is None or choice.variant is None:
         raise SandboxError(f"no sandbox works on this machine: {choice.probe.unavailable_reason}")
-    job = make_job(program, limits, inputs.arguments, with_variables)
+    with_state = with_variables or inputs.with_state
+    job = make_job(program, limits, inputs.arguments, with_variables, with_state)
     with supervise(choice.backend, choice.variant, job, limits, on_output, inputs) as result:
         if not result.started and not result.limit:
             reason, fix = choice.backend.explain(result.stderr)
@@ -134,6 +135,7 @@ def make_job(
     limits: Limits,
     arguments: tuple[str, ...] = (),
     with_variables: bool = False,
+    with_state: bool = False,
     checkpoints: int = 0,
 ) -> LaunchJob:
     """The launcher's job; with `checkpoints`, it keeps up to that many instead of running the program."""
@@ -147,6 +149,7 @@ def make_job(
         python.prefix,
         arguments=arguments,
         with_variables=with_variables,
+        with_state=with_state,
         checkpoints=checkpoints > 0,
     )
 

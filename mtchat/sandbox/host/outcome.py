@@ -21,6 +21,8 @@ from mtchat.sandbox.guest.wire import (
     RAISED,
     REPORT_AT,
     REPORT_BYTES,
+    STATE_AT,
+    STATE_BYTES,
     VARIABLES_AT,
     VARIABLES_BYTES,
 )
@@ -89,6 +91,11 @@ def read_variables(shared: bytes) -> tuple[Variable, ...]:
     """The variables that the program described, if it was asked to."""
     words = read_fields(shared, VARIABLES_AT, VARIABLES_BYTES, MAX_VARIABLE_FIELDS)
     return tuple(Variable(*(one_line(word, MAX_WORD) for word in group)) for group in group_fields(words))
+
+
+def read_state(shared: bytes) -> tuple[str, ...]:
+    """A line on each variable as the program described it, if it was asked to."""
+    return tuple(one_line(line, MAX_WORD) for line in read_fields(shared, STATE_AT, STATE_BYTES))
 
 
 def read_fields(
@@ -197,6 +204,7 @@ def make_outcome(
         seconds=result.seconds,
         memory_mib=result.memory_mib,
         variables=read_variables(result.shared),
+        state=read_state(result.shared),
         subject=report.subject,
     )
     error = error_line(program, limits, report, outcome, result, missing)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from mtchat.generate.prompt import reply
 from mtchat.generate.prompt.family import WORKED, Cut
+from mtchat.generate.prompt.state import with_state
 from mtchat.session.context import is_emptied
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.prompt import Message, ModelCard, Prompt
 from mtchat.session.provenance import Step
 from mtchat.session.turn import Turn
 
+SHOWS_STATE = True
 SYSTEM = (
     "You are an expert {title} programmer. "
     "You write one {title} program together with the user, step by step. "
@@ -100,7 +102,7 @@ def history(
     open_steps: list[str] = []  # whose code a later turn has
     for turn in path:
         error = turn.provenance.error if isinstance(turn.provenance, Step) else ""
-        open_steps.append(with_error(turn.full_instruction, error))
+        open_steps.append(with_error(with_state(turn.provenance.state, turn.full_instruction), error))
         if not is_emptied(turn):
             messages += [
                 Message("user", "\n".join(open_steps)),

@@ -154,8 +154,7 @@ class ForkedRun:
             self.hazard = "failed"
             runner.fail(error, self.progress)
         finally:
-            if work.with_variables:
-                runner.report_variables(self.progress)
+            runner.report_end(self.progress, work.with_variables, work.with_state)
             if self.progress.ours:
                 self.link.detach()  # otherwise Python may warn that it was not closed
         self.exit()

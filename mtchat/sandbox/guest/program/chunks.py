@@ -12,6 +12,7 @@ from types import CodeType, ModuleType
 from mtchat.sandbox.guest import source_file
 from mtchat.sandbox.guest.patches.import_patches import PatchFinder
 from mtchat.sandbox.guest.program import report
+from mtchat.sandbox.guest.program.state import describe_state
 from mtchat.sandbox.guest.wire import (
     FAULT_AT,
     HEAD,
@@ -19,6 +20,8 @@ from mtchat.sandbox.guest.wire import (
     REPORT_AT,
     REPORT_BYTES,
     REST,
+    STATE_AT,
+    STATE_BYTES,
     VARIABLES_AT,
     VARIABLES_BYTES,
     WHOLE,
@@ -83,6 +86,10 @@ class ProgressReport:
         """Report the variables."""
         self.write_fields(fields, VARIABLES_AT, VARIABLES_BYTES)
 
+    def write_state(self, lines: list[str]) -> None:
+        """Report a line on each variable."""
+        self.write_fields(lines, STATE_AT, STATE_BYTES)
+
     def write_fields(self, fields: list[str], at: int, room: int) -> None:
         """Write a report to the shared memory, each field with its length."""
         encoded = [field.encode("utf-8", "backslashreplace") for field in fields]
@@ -131,8 +138,7 @@ def run_program(job: LaunchJob, memory: mmap, shared: int) -> None:
     except BaseException as error:
         runner.fail(error, progress)
     finally:
-        if job.with_variables:
-            runner.report_variables(progress)
+        runner.report_end(progress, job.with_variables, job.with_state)
 
 
 def raise_oom_score() -> None:
@@ -272,12 +278,15 @@ class ProgramRunner:
         flush()
         raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
 
-    def report_variables(self, progress: ProgressReport) -> None:
-        """Report the variables; the program may have broken what this needs."""
+    def report_end(self, progress: ProgressReport, with_variables: bool, with_state: bool) -> None:
+        """Report what the program has at its end; it may have broken what this needs."""
         if not progress.ours:
             return
         try:
-            progress.write_variables(report.describe_variables(vars(self.main)))
+            if with_state:  # before the variables, whose descriptions may run code of the program
+                progress.write_state(describe_state(vars(self.main)))
+            if with_variables:
+                progress.write_variables(report.describe_variables(vars(self.main)))
         except BaseException:
             return
 
