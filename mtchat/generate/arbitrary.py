@@ -157,6 +157,16 @@ def arbitrary_parts(chunk: str, before: str, instruction: str) -> ArbitraryParts
     return found
 
 
+def uses_chance(source: str) -> bool:
+    """Whether a program calls something that gives other values in each run, as far as names show it."""
+    module = parse_module(source)
+    found, nodes = ArbitraryParts(frozenset(), frozenset()), list(ast.walk(module)) if module else []
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.imported(node)
+    return any(isinstance(node, ast.Call) and found.by_chance(node) for node in nodes)
+
+
 def same_but_numbers(one: str, other: str) -> bool:
     """Whether two chunks differ only in numbers passed to calls: a hundred points, or fifty."""
     first, second = parse_module(one), parse_module(other)

@@ -6,9 +6,10 @@ from mtchat.errors import MtchatError
 from mtchat.generate.complete import warmer
 from mtchat.generate.events import RepairStarted
 from mtchat.generate.execute import LONGEST_REPORT, error_report, excused, never_ended
+from mtchat.generate.regressions import broken_turns, changed_turns
 from mtchat.generate.requirements import does_less
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.names import bound_names, parses
+from mtchat.session.names import bound_names, list_turn_numbers, parses
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, CheckResult
 from mtchat.session.provenance import Repair, Rework
@@ -46,7 +47,8 @@ def fix(
 
     The repaired chunk takes the failing one's place on a branch beside it; later turns keep their code. A
     round that does not get the program further, or that gives up names or output of the turn it repairs, is
-    discarded: the program is never worse than before.
+    discarded: the program is never worse than before. One that breaks what other turns print, or their
+    checks, is kept only if no other round gets as far.
     """
     if generator.run is None:
         raise MtchatError("nothing can be repaired because programs are not run here")
@@ -60,7 +62,7 @@ def fix(
         raise MtchatError(f"only turns can be fixed, and the preamble fails: {session.outcome.error}")
     if excused(session.outcome):
         raise MtchatError(f"different code would not help: {session.outcome.error}")
-    best, same = session, 0
+    best, same, spare = session, 0, session  # `spare` gets further than any, but breaks other turns
     for number in range(1, rounds + 1):
         assert best.outcome is not None
         places = (len(best.path),) if last else suspects(best.outcome) or (len(best.path),)
@@ -69,20 +71,36 @@ def fix(
         attempt, ended = repair_once(generator, best, sampling, RepairRound(number, rounds, place))
         best = best.with_alternatives(attempt)
         if not ended:
-            return FixResult(best, number, "interrupted")
+            return better_result(session, best, spare, number, "interrupted")
         if attempt.turn_at(place).chunk in known:
             same += 1
             if same == len(places) + 1 or number == rounds:
-                return FixResult(best, number, f"the model writes the same code for turn {place} again")
+                again = f"the model writes the same code for turn {place} again"
+                return better_result(session, best, spare, number, again)
             continue
         if excused(attempt.outcome):
-            return FixResult(best, number, "the remaining error is not a fault of the code")
+            return better_result(
+                session, best, spare, number, "the remaining error is not a fault of the code"
+            )
         if is_better(attempt, best):
-            best = attempt
+            if not broken_turns(session, attempt, changed_turns(session, attempt)):
+                best = attempt
+            elif progress_of(attempt) > progress_of(spare):
+                spare = attempt
         if best.outcome is not None and best.outcome.succeeded:
             checks = ", and all checks pass" if best.outcome.check_results else ""
             return FixResult(best, number, f"the program runs{checks}")
-    return FixResult(best, rounds, f"still failing after {rounds} rounds")
+    return better_result(session, best, spare, rounds, f"still failing after {rounds} rounds")
+
+
+def better_result(before: Session, best: Session, spare: Session, rounds: int, reason: str) -> FixResult:
+    """The result with the best program, or with the spare one if only that gets further."""
+    if progress_of(spare) <= progress_of(best):
+        return FixResult(best, rounds, reason)
+    broken = broken_turns(before, spare, changed_turns(before, spare))
+    how = "the program runs" if spare.outcome is not None and spare.outcome.succeeded else reason
+    changed = f"{how}, but not as before: look at {list_turn_numbers(broken)}"
+    return FixResult(spare.with_alternatives(best), rounds, changed)
 
 
 def repair_once(

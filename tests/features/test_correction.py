@@ -286,6 +286,13 @@ def test_a_function_written_again_that_earlier_turns_cannot_take_stays_a_turn() 
     assert chunks(made) == [*chunks(COUNTING), again]
 
 
+def test_a_correction_that_keeps_what_other_turns_print_is_preferred() -> None:
+    total = talk(("set it", "total = 5"), ("say hi", "hi = 'hi'"), ("print it", "print(total)"))
+    generator = scripted_generator("hi = 'hello'\ntotal = 0", "hi = 'hello'", family=instruct)
+    made = corrected_as(generator, generator.execute(total), "make it hello", 2)
+    assert chunks(made) == ["total = 5", "hi = 'hello'", "print(total)"]
+
+
 def test_another_function_of_the_same_name_does_not_take_the_place_of_the_earlier_one() -> None:
     another = "def count(text):\n    return 9 * len(text.split())"
     generator = scripted_generator(another, dry_run=run)

@@ -179,6 +179,28 @@ def test_a_mending_that_makes_another_turn_fail_earlier_is_not_kept():
     assert fixed.rounds == 2
 
 
+DIVIDING = ("def f(x):\n    return 6 / x\n", "print(f(2))\n", "print(f(0))\n")
+OTHERWISE = "def f(x):\n    return 0 if x else 1\n"
+
+
+def test_a_repair_that_keeps_what_other_turns_print_is_preferred():
+    caller = "print(f(1))\n"
+    generator = scripted_generator(*DIVIDING, OTHERWISE, caller, run=deep)
+    failing = taken(generator, "make f", "show f of 2", "show f of 0")
+    fixed = fix(generator, failing, GREEDY)
+    assert chunks(fixed.session) == [each.rstrip() for each in (*DIVIDING[:2], caller)]
+    assert (fixed.rounds, fixed.reason) == (2, "the program runs")
+
+
+def test_a_repair_that_changes_what_another_turn_prints_is_kept_if_no_other_gets_as_far():
+    generator = scripted_generator(*DIVIDING, OTHERWISE, DIVIDING[2], run=deep)
+    failing = taken(generator, "make f", "show f of 2", "show f of 0")
+    fixed = fix(generator, failing, GREEDY, rounds=2)
+    assert chunks(fixed.session) == [each.rstrip() for each in (OTHERWISE, *DIVIDING[1:])]
+    assert fixed.reason == "the program runs, but not as before: look at turn 2"
+    assert fixed.session.outcome.stdout == "0\n1\n"
+
+
 def test_a_turn_in_the_middle_is_mended_and_the_turns_after_it_keep_their_code():
     events: list[Event] = []
     model = ScriptedModel(["x = 1\n", "y = x / 0\n", "print(y)\n", "y = x / 2\n"])

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from mtchat.features.correction.carry import CarryingStopped, carry_change
-from mtchat.features.correction.compare import chunk_changes, compare_runs
+from mtchat.features.correction.compare import compare_runs
 from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere, rename_in_checks, spells
 from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.execute import carry_over, failed, never_ended
+from mtchat.generate.regressions import broken_turns, changed_turns, chunk_changes, reach_of
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Correction as CorrectionRecord
@@ -20,7 +21,7 @@ from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, EDITED, INTERRUPTED, Turn
 
 TRIES = 2
-BEST = (True, True)  # the best value of `rate`
+BEST = (True, True, True)  # the best value of `rate`
 
 
 @dataclass(frozen=True)
@@ -126,9 +127,14 @@ def was_interrupted(made: Session, before: Session) -> bool:
     return any(made.outcomes[turn.id].stopped for turn in fresh if turn.id in made.outcomes)
 
 
-def rate(made: Session, before: Session) -> tuple[bool, bool]:
-    """How good a correction is: whether it changes anything, and whether the program still runs."""
-    return bool(chunk_changes(before, made)), not failed(made.outcome) or failed(before.outcome)
+def rate(made: Session, before: Session) -> tuple[bool, bool, bool]:
+    """How good a correction is: whether it changes anything, the program still runs, and the rest is kept.
+
+    The rest are turns that used nothing of what changes: they print what they printed, and pass their checks.
+    """
+    changed = changed_turns(before, made)
+    runs = not failed(made.outcome) or failed(before.outcome)
+    return bool(changed), runs, not broken_turns(before, made, reach_of(before, changed))
 
 
 def apply_rename(

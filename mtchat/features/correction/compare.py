@@ -1,25 +1,13 @@
 """Compares what a program did before and after a correction: the outputs, and the values of variables."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from mtchat.generate.events import ChunkChange, CorrectionCompared, ValueChange
+from mtchat.generate.events import CorrectionCompared, ValueChange
 from mtchat.generate.execute import execute, never_ended
+from mtchat.generate.regressions import chunk_changes, output_changes, steady
 from mtchat.generate.turn import TurnGenerator
-from mtchat.session.outcome import Outcome, Variable, output_by_turn
+from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.session import Session
-
-ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")  # of an object, which differs in every run
-
-
-def chunk_changes(before: Session, after: Session) -> tuple[ChunkChange, ...]:
-    """The turns whose code differs between two sessions."""
-    pairs = zip(before.path, after.path, strict=False)
-    return tuple(
-        ChunkChange(number, old.chunk, new.chunk)
-        for number, (old, new) in enumerate(pairs, start=1)
-        if old.chunk != new.chunk
-    )
 
 
 def compare_runs(generator: TurnGenerator, before: Session, after: Session) -> CorrectionCompared | None:
@@ -41,22 +29,6 @@ def compare_runs(generator: TurnGenerator, before: Session, after: Session) -> C
     return CorrectionCompared(changed, outputs, values, len(after.path) - len(changed), files)
 
 
-def output_changes(before: Session, after: Session, was: Outcome, now: Outcome) -> Iterator[ValueChange]:
-    """The turns that print something else, an error as part of what its turn printed."""
-    old, new = (printed(session, outcome) for session, outcome in ((before, was), (after, now)))
-    for number in range(1, len(after.path) + 1):
-        if steady(old.get(number)) != steady(new.get(number)):
-            yield ValueChange(old.get(number), new.get(number), number)
-
-
-def printed(session: Session, outcome: Outcome) -> Mapping[int, str]:
-    """What each turn printed, or the error with which it failed; turns that were not reached are left out."""
-    found = output_by_turn(session.program, outcome)
-    if outcome.error and outcome.turn is not None:
-        found[outcome.turn] = outcome.error.partition(": ")[2] or outcome.error
-    return found
-
-
 def value_changes(was: Outcome, now: Outcome) -> Iterator[ValueChange]:
     """The variables that have another value, are new or are gone."""
     old, new = ({each.name: each for each in outcome.variables} for outcome in (was, now))
@@ -65,11 +37,6 @@ def value_changes(was: Outcome, now: Outcome) -> Iterator[ValueChange]:
         same_kind = first and second and (first.kind, first.shape) == (second.kind, second.shape)
         if not same_kind or steady(describe(first)) != steady(describe(second)):
             yield ValueChange(describe(first), describe(second), name=name)
-
-
-def steady(text: str | None) -> str | None:
-    """A text without what differs in every run."""
-    return None if text is None else ADDRESS.sub("at", text)
 
 
 def describe(variable: Variable | None) -> str | None:
