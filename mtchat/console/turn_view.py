@@ -29,7 +29,9 @@ from mtchat.generate.events import (
 from mtchat.generate.execute import failed
 from mtchat.session.names import parses
 from mtchat.session.outcome import Outcome, ReplacedName
+from mtchat.session.program import assemble
 from mtchat.session.provenance import Repair, Rework, Rewrite
+from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 
 MOST_REPLACED = 3
@@ -112,8 +114,8 @@ class TurnView:
                 self.view.transient(f"comparing candidates: {done}… {STOPS}")
             case CandidateChosen(_, turn, outcome, _) if self.held.failed and failed(outcome):
                 self.held.turns.append(turn)
-            case CandidateChosen(_, turn, outcome, count):
-                self.show_choice(turn, count)
+            case CandidateChosen(session, turn, outcome, count):
+                self.show_choice(session, turn, count)
                 self.show_outcome(outcome)
             case RepairStarted(round, rounds, number, _):
                 self.start_repair(number, f"fixing turn {number}, attempt {round} of {rounds}")
@@ -271,17 +273,19 @@ class TurnView:
         if turn.status == INTERRUPTED:
             self.view.say("■ interrupted", YELLOW)
 
-    def show_choice(self, turn: Turn, count: int) -> None:
+    def show_choice(self, session: Session, turn: Turn, count: int) -> None:
         self.view.erase()
+        code = turn.chunk
         if turn.meant:
             why = f"meant: {turn.meant}"
         elif isinstance(turn.provenance, Rewrite):
             why = "the whole program, rewritten, works better:"
+            code, self.since = assemble(session.path).source.rstrip("\n"), 1
         else:
             why = f"the best of {count} candidates:"
         self.view.note(why)
         self.printed = []
-        self.print_lines(turn.chunk.split("\n"))
+        self.print_lines(code.split("\n"))
         self.printed = []
 
 

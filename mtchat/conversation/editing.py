@@ -113,8 +113,10 @@ class TurnEditor:
         return self.make_turn(base, turn.full_instruction, turn.typed, turn.id)
 
     def make_turn(self, base: Session, instruction: str, typed: str, replaces: str) -> Session:
-        sampling = self.live.settings.sampling
-        return take(self.live.generator(), base, instruction, sampling, typed=typed, replaces=replaces)
+        """A turn after those of `base`, which stay as they are."""
+        sampling, generator = self.live.settings.sampling, self.live.generator()
+        generator = replace(generator, policy=replace(generator.policy, rewrites=0))
+        return take(generator, base, instruction, sampling, typed=typed, replaces=replaces)
 
 
 def is_complete(made: Session, base: Session) -> bool:

@@ -212,8 +212,9 @@ def prompt_with(
             )
         case Rework(wish=wish):
             return family.render(turns, wish, preamble, "", guidance)
-        case Rewrite():
-            steps = [*(turn.full_instruction for turn in base.path), instruction]
+        case Rewrite(of=of):
+            here = [*(turn.full_instruction for turn in base.path), instruction]
+            steps = [turn.full_instruction for turn in base.path_to(of)] if of else here
             return family.render((), "\n".join(steps), preamble, "")
         case Step(error=error, files=files, state=state):
             text = with_state(state, with_files(files, instruction))

@@ -50,13 +50,6 @@ def carry_over(session: Session, rest: tuple[Turn, ...]) -> Session:
     return session
 
 
-def carry_over_without_code(session: Session, rest: tuple[Turn, ...]) -> Session:
-    """As `carry_over`, without the code of the turns, which another turn contains."""
-    for turn in rest:
-        session = carry_over(session, (replace(turn, chunk=""),)).inherit_options(turn.id)
-    return session
-
-
 def failed(outcome: Outcome | None) -> bool:
     """Whether the program ended by itself, with an error."""
     return outcome is not None and not outcome.ok and not never_ended(outcome)

@@ -22,16 +22,18 @@ from mtchat.generate.events import (
     Event,
     EventHandler,
     NamesReplaced,
+    Notice,
     RunFinished,
     TurnWritten,
 )
-from mtchat.generate.execute import RunProgram, carry_over_without_code, excused, failed, never_ended
+from mtchat.generate.execute import RunProgram, excused, failed, never_ended
 from mtchat.generate.generated_tests import Assertion, assert_statements, assertions_in, calling, functions
 from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
 from mtchat.generate.postprocess import postprocess
 from mtchat.generate.repair import fix
 from mtchat.generate.replaced_names import find_replaced_names
 from mtchat.generate.requirements import does_less
+from mtchat.generate.rewrite import can_rewrite, describe_joined, spread_over_turns
 from mtchat.generate.select import Candidate, CandidateChoice, choose, compare, evaluate, is_doubtful
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import parse_module
@@ -269,14 +271,6 @@ class Refinement:
         """The session without its last turn; all attempts at that turn stay in its tree."""
         return replace(self.session, head=self.base.head)
 
-    def working_prefix(self) -> Session:
-        """As `before`, and without the code of the turns from which on that program fails."""
-        base, outcome = self.before(), self.base.outcome
-        if not failed(outcome) or outcome is None or not outcome.turn:
-            return base
-        path = base.path
-        return carry_over_without_code(base.undo(len(path) - outcome.turn + 1), path[outcome.turn - 1 :])
-
     def rewrite(self) -> None:
         """Write the whole program again if it still fails, or does not do what was asked for.
 
@@ -284,13 +278,11 @@ class Refinement:
         """
         now = Candidate(self.session)
         unmet = now.faults == 2 or now.unmet_requirements
-        if not self.generator.policy.rewrites or len(self.session.path) < 2 or not unmet:
+        if not self.generator.policy.rewrites or not can_rewrite(self.session.path) or not unmet:
             return
-        choice = self.choice(self.whole_programs(1), self.working_prefix())
-        winner = choice.winner
-        better = (winner.faults, winner.unmet_requirements) < (now.faults, now.unmet_requirements)
-        if better and self.does_all_steps(winner.turn.chunk):
-            self.adopt(choice, 1)
+        choice = self.choice_of_programs(1)
+        if choice is not None and standing(choice.winner) < standing(now):
+            self.adopt_program(choice, 1)
 
     def does_all_steps(self, code: str) -> bool:
         """Whether a program that was written at once does what each of the turns does."""
@@ -303,20 +295,17 @@ class Refinement:
         their shares is compared with the share of the whole programs that agree.
         """
         count, outcome = self.generator.policy.rewrites - 1, self.session.outcome
-        if count < 1 or len(self.session.path) < 2 or outcome is None or not outcome.ok:
+        if count < 1 or not can_rewrite(self.session.path) or outcome is None or not outcome.ok:
             return
         last, now = self.session.path[-1], Candidate(self.session)
         if isinstance(last.provenance, Rewrite) or last.meant or not now.shows:
             return
         self.generator.on_event(CandidatesStarted(count + 1, len(self.session.path)))
-        choice = self.choice(self.whole_programs(count + 1), self.working_prefix())
-        other = choice.winner
-        if other.faults or other.unmet_requirements or other.ends_like(now):
-            return
-        if not self.does_all_steps(other.turn.chunk):
+        choice = self.choice_of_programs(count + 1)
+        if choice is None or any(standing(choice.winner)) or choice.winner.ends_like(now):
             return
         if choice.share > agreement(self.session):
-            self.adopt(choice, count + 1)
+            self.adopt_program(choice, count + 1)
 
     def repair(self) -> None:
         """Show the model how the turn fails, if it still does."""
@@ -341,13 +330,35 @@ class Refinement:
         if others or discarded:
             self.generator.on_event(AttemptsExhausted(self.session, others, discarded))
 
-    def whole_programs(self, count: int) -> list[Turn]:
+    def choice_of_programs(self, count: int) -> CandidateChoice | None:
+        """The best of several programs that are written at once, divided among the turns; None without any.
+
+        One that leaves out something that a turn does is none, and one that does something else when it is
+        divided stays in one turn.
+        """
+        root = replace(self.session, head=ROOT)
+        programs = self.whole_programs(count, root)
+        if not programs:
+            return None
+        chosen = choose(self.candidates(programs, root), self.generator.policy)
+        whole = chosen.winner
+        if not self.does_all_steps(whole.turn.chunk):
+            return None
+        divided = self.tried(spread_over_turns(self.session, whole.turn))
+        if not does_same(divided, whole):
+            divided = self.tried(spread_over_turns(self.session, whole.turn, together=True))
+        return replace(chosen, winner=divided)
+
+    def tried(self, session: Session) -> Candidate:
+        """The candidate that a session is when it has run."""
+        return Candidate(session.with_outcome(self.probe(session.program)))
+
+    def whole_programs(self, count: int, root: Session) -> list[Turn]:
         """Turns that hold the whole program, the likeliest completion first."""
         generator, last = self.generator, self.session.path[-1]
-        root = replace(self.base, head=ROOT)
         sampling = longer_sampling(self.sampling, len(self.session.path))
-        provenance = generator.signed(Rewrite(rules=last.provenance.rules), sampling)
-        prompt = prompt_for(provenance, generator.family, self.base, last.instruction)
+        provenance = generator.signed(Rewrite(rules=last.provenance.rules, of=last.id), sampling)
+        prompt = prompt_for(provenance, generator.family, root, last.instruction)
         draft = replace(last, provenance=provenance)
         first = complete_quietly(generator.complete, generator.family, prompt, sampling)
         turns = list(self.turns(draft, [first], sampling, root))
@@ -368,11 +379,6 @@ class Refinement:
             module = parse_module(chunk)
             if module is None or module.body:
                 yield replace(draft, chunk=chunk, provenance=provenance, usage=completion.usage)
-
-    def choice(self, turns: Sequence[Turn], base: Session) -> CandidateChoice:
-        """The best of several turns, each run after those of a session; the last turn if there are none."""
-        turns = turns or [self.session.path[-1]]
-        return choose(self.candidates(turns, base), self.generator.policy)
 
     def candidates(
         self,
@@ -411,6 +417,31 @@ class Refinement:
         self.generator.on_event(CandidateChosen(self.session, turn, outcome, count))
         if outcome.stopped:
             raise KeyboardInterrupt
+
+    def adopt_program(self, choice: CandidateChoice, count: int) -> None:
+        """Make the turns of a program that was written at once the live ones."""
+        session = choice.winner.session
+        outcome = session.outcome if self.generator.run is None else self.generator.run(session.program)
+        assert outcome is not None
+        outcome = replace(outcome, agreement=round(choice.share, 4))
+        self.session = session.with_outcome(outcome)
+        self.generator.on_event(CandidateChosen(self.session, session.path[-1], outcome, count))
+        if joined := describe_joined(session.path):
+            self.generator.on_event(Notice(joined))
+        if outcome.stopped:
+            raise KeyboardInterrupt
+
+
+def standing(candidate: Candidate) -> tuple[int, int, int]:
+    """How bad a program is: its faults, what its last turn leaves out, and how many checks fail."""
+    outcome = candidate.session.outcome
+    return candidate.faults, candidate.unmet_requirements, len(outcome.failed_checks) if outcome else 0
+
+
+def does_same(divided: Candidate, whole: Candidate) -> bool:
+    """Whether a program ends and prints as it did before it was divided."""
+    new, old = divided.session.outcome, whole.session.outcome
+    return new is not None and old is not None and (new.ok, new.stdout) == (old.ok, old.stdout)
 
 
 def agreement(session: Session) -> float:

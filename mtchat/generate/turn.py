@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from mtchat.errors import MtchatError
+from mtchat.generate.align import part_for
 from mtchat.generate.complete import (
     CompleteMany,
     CompleteStream,
@@ -48,6 +49,7 @@ from mtchat.session.provenance import (
     GenerationRecord,
     Provenance,
     Replacement,
+    Rewrite,
     Step,
 )
 from mtchat.session.session import Session
@@ -216,9 +218,14 @@ class TurnGenerator:
         return made
 
     def chunk(self, text: str, base: Session, instruction: str, provenance: Provenance) -> str:
-        """The chunk that a completion gives after a session; a correction is merged into the old chunk."""
+        """The chunk that a completion gives after a session.
+
+        A correction is merged into the old chunk, and of a whole program each turn has its own part.
+        """
         base = program_before(provenance, base)
         code = postprocess(self.family, text, base, provenance.rules, provenance.context)
+        if isinstance(provenance, Rewrite) and provenance.steps:
+            return part_for(code, base.path_to(provenance.of), *provenance.steps)
         if not isinstance(provenance, Correction) or not base.language.runs:
             return code  # only Python can be parsed and merged
         old = base.get(provenance.of)

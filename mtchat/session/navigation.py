@@ -88,10 +88,12 @@ def undo_steps(session: Session, steps: int = 1) -> tuple[Session, tuple[Turn, .
 
 
 def undo_turn(session: Session) -> Session:
-    """The session without its last turn; where that had the code of turns before it, they have it again."""
+    """The session without its last turn; where that came with a whole program, the turns are as before it."""
     last, base = session.path[-1], session.undo()
     if not isinstance(last.provenance, Rewrite):
         return base
+    if last.provenance.steps:
+        return before_rewrite(session, last.provenance) or base
     path = base.path
     start = next((place for place, turn in enumerate(path) if turn.status == KEPT and not turn.chunk), None)
     if start is None:
@@ -106,6 +108,15 @@ def undo_turn(session: Session) -> Session:
         parent = own[-1].id
     back = session.move(parent)
     return replace(back, visited={**back.visited, parent: session.head})
+
+
+def before_rewrite(session: Session, made: Rewrite) -> Session | None:
+    """The session at the turns that were written again, less the last; None if this part is not the last."""
+    old = session.path_to(made.of) if made.of in session.by_id else ()
+    if made.steps[-1] != len(old):
+        return None
+    back = session.move(old[-1].parent)
+    return replace(back, visited={**back.visited, back.head: session.head})
 
 
 def undo_correction(session: Session, turn: Turn) -> Session:

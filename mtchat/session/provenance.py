@@ -105,12 +105,17 @@ class Rework(GenerationRecord):
 
 @dataclass(frozen=True)
 class Rewrite(GenerationRecord):
-    """The whole program written at once, in answer to all instructions up to this one as if they were one.
+    """The whole program written at once, or a part of it, in answer to all instructions as if they were one.
 
-    `files` is not part of the prompt; older sessions have it from the step that the turn replaced.
+    `of` is the id of the last turn of the program that was written again, and `steps` are the first and last
+    of its turns whose code this one is. Older sessions have neither: there the turn has the whole program,
+    which answers all instructions up to this one. `files` is not part of the prompt; older sessions have it
+    from the step that the turn replaced.
     """
 
     files: str = ""
+    of: str = ""
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,7 @@ class ProvenanceRecord:
     files: str = ""
     rederives: str = ""
     state: str = ""
+    steps: tuple[int, ...] = ()
 
 
 # in every file; what was added later is left out where it says nothing, so that older turns keep their ids
@@ -177,8 +183,8 @@ def record_of(provenance: Provenance) -> ProvenanceRecord:
             return replace(flat, corrects=of)
         case Rework(of=of, wish=wish, error=error):
             return replace(flat, mends=of, asked=wish, error=error, goes_on=not wish)
-        case Rewrite(files=files):
-            return replace(flat, afresh=True, files=files)
+        case Rewrite(files=files, of=of, steps=steps):
+            return replace(flat, afresh=True, files=files, mends=of, steps=steps)
         case Fill(by=by):
             return replace(flat, filled=by)
 
@@ -199,7 +205,7 @@ def provenance_of(flat: ProvenanceRecord) -> Provenance:
     )
     shared = {name: getattr(found, name) for name in GenerationRecord.__dataclass_fields__}
     if flat.afresh:
-        return Rewrite(**shared, files=flat.files)
+        return Rewrite(**shared, files=flat.files, of=flat.mends, steps=flat.steps)
     if flat.asked or flat.goes_on:
         return Rework(**shared, of=flat.mends, wish="" if flat.goes_on else flat.asked, error=flat.error)
     if flat.mends:

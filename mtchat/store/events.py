@@ -8,7 +8,7 @@ from itertools import accumulate
 from mtchat.session.language import LANGUAGES, PYTHON, Language
 from mtchat.session.outcome import NOTES, Outcome, Reason
 from mtchat.session.program import AttachedFile
-from mtchat.session.provenance import Replacement
+from mtchat.session.provenance import Replacement, Rewrite
 from mtchat.session.session import ROOT, Session
 from mtchat.session.turn import Turn, TurnOptions
 from mtchat.store.values import rebuild, shorten_value, to_json
@@ -156,7 +156,7 @@ def add_turn(history: History, event: LogRecord) -> History:
     turn = rebuild(Turn, event)
     edited = turn.id != recorded
     provenance = turn.provenance
-    if isinstance(provenance, Replacement):
+    if isinstance(provenance, Replacement | Rewrite):
         provenance = replace(provenance, of=history.id(provenance.of))
     turn = replace(turn, parent=require_turn(history.session, history.id(turn.parent)), provenance=provenance)
     ids = history.ids if turn.id == recorded else {**history.ids, recorded: turn.id}

@@ -198,7 +198,7 @@ def test_a_program_written_anew_is_compared_and_nothing_changes_where_nobody_can
     assert "step 1\nstep 2\nstep 3" in asked
     assert "x = 1" not in asked
     dispatch(console, "/goto recap")
-    assert console.session.program.source == TWO + "\n"
+    assert [turn.chunk for turn in console.session.path] == ["import sys\nx = 1", "print(x)", "y = 2"]
     assert console.session.outcome is not None
     assert console.session.outcome.ok
 
@@ -214,11 +214,11 @@ def test_the_new_program_that_is_chosen_goes_on_and_the_old_one_has_a_name(tmp_p
     assert "type new or now, or press Enter; Ctrl-C keeps the current one, then commands work again\n" in text
     assert "/goto before-recap returns to the old one" in text
     saved = load(console.log.path)
-    assert saved.program.source == TWO + "\n"
+    assert [turn.chunk for turn in saved.path] == ["import sys\nx = 1", "print(x)\ny = 2"]
     assert isinstance(saved.path[-1].provenance, Rewrite)
     assert saved.branches == {"mine": saved.head, "before-recap": old}
     dispatch(console, "step 3")
-    assert console.session.program.source == f"{TWO}\n\nprint(y)\n"
+    assert console.session.program.source == "import sys\nx = 1\n\nprint(x)\ny = 2\n\nprint(y)\n"
     dispatch(console, "/goto before-recap")
     assert console.session.program.source == "x = 1\n\nprint(x)\n"
 
@@ -232,6 +232,15 @@ def test_the_present_program_stays_unless_the_new_one_is_asked_for(
     dispatch(console, "/recap")
     assert console.session.program.source == "x = 1\n"
     assert set(console.session.branches) == {"recap"}
+
+
+def test_turns_that_the_new_program_does_not_keep_apart_become_one_and_that_is_said(tmp_path: Path) -> None:
+    console = talked(tmp_path, "x = 1", "x = x + 1", more=("x = 2",))
+    text = last(console, "/recap new")
+    assert "the rewritten code does not keep all steps apart: turns 1 and 2 are now turn 1" in text
+    assert [(turn.instruction, turn.chunk) for turn in console.session.path] == [("step 1\nstep 2", "x = 2")]
+    dispatch(console, "/undo")
+    assert [turn.chunk for turn in console.session.path] == ["x = 1"]
 
 
 def test_recap_new_asks_nothing_and_anything_else_is_refused(tmp_path: Path) -> None:
@@ -278,7 +287,7 @@ def test_asked_again_the_program_is_written_warmer(tmp_path: Path) -> None:
 
 
 def test_marks_go_along_to_the_new_program_and_stay_with_the_old_one(tmp_path: Path) -> None:
-    console = talked(tmp_path, LONG, "x = 1", more=(LONG + "\nx = 1",))
+    console = talked(tmp_path, LONG, "x = 1", more=(LONG + "\nx = 2",))
     dispatch(console, "/fold 1")
     dispatch(console, "/recap new")
     assert [console.session.options_of(turn.id).context for turn in console.session.path] == [FOLDED, ""]

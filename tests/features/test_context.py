@@ -11,14 +11,14 @@ from mtchat.features.rework.rework import complete_turn
 from mtchat.generate.alternatives import retry
 from mtchat.generate.context import visible_turns
 from mtchat.generate.events import ContextFitted, Event
-from mtchat.generate.execute import carry_over_without_code
 from mtchat.generate.improve import take
 from mtchat.generate.prompt.families import codegen, instruct
 from mtchat.generate.repair import fix
+from mtchat.generate.rewrite import spread_over_turns
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.context import describe_turns, plan_for
 from mtchat.session.prompt import ModelCard, Prompt
-from mtchat.session.provenance import ContextPlan
+from mtchat.session.provenance import ContextPlan, Rewrite
 from mtchat.session.session import Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import FOLDED, FORGOTTEN, INTERRUPTED, KEPT, Turn, TurnOptions
@@ -249,11 +249,12 @@ def test_a_model_that_says_folded_code_again_does_not_undo_it(family):
     assert list(bench.verify(session, {session.head})) == [None]
 
 
-def test_turns_that_leave_their_code_to_a_later_one_keep_what_was_laid_down():
+def test_turns_of_a_program_written_again_keep_what_was_laid_down():
     session = marked(grown(*CHUNKS[:2]), turn_1=FOLDED, turn_2=FORGOTTEN)
-    left = carry_over_without_code(replace(session, head=""), session.path)
-    assert [turn.chunk for turn in left.path] == ["", ""]
-    assert contexts(left) == [FOLDED, FORGOTTEN]
+    code = "\n\n".join(CHUNKS[:2])
+    again = Turn(session.path[-1].instruction, code, provenance=Rewrite(of=session.head))
+    assert contexts(spread_over_turns(session, again)) == [FOLDED, FORGOTTEN]
+    assert contexts(spread_over_turns(session, again, together=True)) == [""]
 
 
 @pytest.mark.parametrize("half", [True, False])

@@ -13,6 +13,7 @@ from mtchat.generate.events import (
     CandidateProgress,
     CandidatesStarted,
     Event,
+    Notice,
     TurnWritten,
 )
 from mtchat.generate.improve import agreement, take
@@ -26,8 +27,8 @@ from mtchat.session.program import Program
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session
-from mtchat.session.turn import Turn
-from mtchat.store import Log
+from mtchat.session.turn import EDITED, Turn, TurnOptions
+from mtchat.store import Log, load
 from tests.support.generate import (
     GREEDY_64,
     KeyedModel,
@@ -193,7 +194,7 @@ def test_a_program_that_fails_is_written_afresh_from_all_instructions():
         KeyedModel({"make f\nshow f": both, **{k.replace("_", " "): v for k, v in replies.items()}}), AFRESH
     )
     session = one.take("make f", "show f")
-    assert chunks(session) == ["def f(n):\n    return n.no", both[0]]
+    assert chunks(session) == ["def f(n):\n    return n", "print(f(2))"]
     assert session.outcome is not None
     assert (session.outcome.ok, session.outcome.stdout) == (True, "2\n")
     assert isinstance(session.path[-1].provenance, Rewrite)
@@ -201,26 +202,69 @@ def test_a_program_that_fails_is_written_afresh_from_all_instructions():
     assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None, None]
 
 
-def test_a_turn_that_fails_leaves_its_code_where_a_later_turn_has_the_whole_program():
-    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
-    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
+WRONG, RIGHT = "y = x.no", "x = 1\ny = x\nprint(y)"
+
+
+def rewritten(right: str = RIGHT) -> tuple[ObservedGenerator, Session]:
+    """A session of three turns whose second one failed, after the program was written again."""
+    replies = {"set x": ["x = 1"], "set y": [WRONG], "show y": ["print(y)"]}
     wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
     one = ObservedGenerator(KeyedModel({**replies, **wholes}), AFRESH)
-    session = one.take("set x", "set y", "show y")
-    assert chunks(session) == ["x = 1", "", right]
+    return one, one.take("set x", "set y", "show y")
+
+
+def test_each_turn_has_its_part_of_a_program_that_was_written_afresh():
+    one, session = rewritten()
+    assert chunks(session) == ["x = 1", "y = x", "print(y)"]
+    assert [turn.instruction for turn in session.path] == ["set x", "set y", "show y"]
     assert session.outcome is not None
-    assert (session.outcome.ok, session.outcome.stdout) == (True, "1\n")
-    assert wrong in [turn.chunk for turn in session.turns]
-    context = instruct.render(session.path, "next", "", "").messages
-    assert [message.content for message in context[3:5]] == ["set y\nshow y", instruct.fence(right)]
-    assert [turn.chunk for turn in session.undo().path] == ["x = 1", ""]
+    assert (session.outcome.ok, session.outcome.outputs) == (True, ("", "", "1\n"))
+    assert WRONG in [turn.chunk for turn in session.turns]
+    assert one.heard(Notice) == 0
+    assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None] * 3
+
+
+def test_turns_become_one_where_the_new_program_cannot_be_divided_and_that_is_said():
+    whole = "print([y for y in [1]][0])"
+    one, session = rewritten(whole)
+    assert chunks(session) == [whole]
+    assert session.path[0].instruction == "set x\nset y\nshow y"
+    told = [event.text for event in one.events if isinstance(event, Notice)]
+    assert told == ["the rewritten code does not keep all steps apart: turns 1 to 3 are now turn 1"]
+    assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None]
+    assert chunks(undo_steps(session)[0]) == ["x = 1", WRONG]
+
+
+def test_what_was_written_afresh_is_saved_with_all_its_turns(tmp_path: Path):
+    _, session = rewritten()
+    with Log(tmp_path / "new.jsonl") as log:
+        log.write(session, "turn")
+    saved = load(tmp_path / "new.jsonl")
+    assert saved.path == session.path
+    assert [turn.provenance.steps for turn in saved.path] == [(1, 1), (2, 2), (3, 3)]
+
+
+def test_a_branch_and_checks_go_along_to_a_program_that_is_written_afresh():
+    one, session = rewritten()
+    before = session.move(session.get(session.path[-1].provenance.of).parent).name_branch("mine")
+    before = before.with_options(before.path[0].id, TurnOptions(checks=("x == 1",)))
+    again = one.take("show y", session=before)
+    assert again.branches == {"mine": again.head}
+    assert again.branch == "mine"
+    assert [(check.turn, check.code) for check in again.checks] == [(1, "x == 1")]
+
+
+def test_code_of_the_user_is_not_written_afresh():
+    one = ObservedGenerator(KeyedModel({"set x": ["x = 1"], "show y": ["print(y)"]}), AFRESH)
+    typed = Session().add(Turn("add my own code: z = 1", "z = 1", status=EDITED))
+    assert chunks(one.take("set x", "show y", session=typed)) == ["z = 1", "x = 1", "print(y)"]
 
 
 def test_a_turn_that_leaves_out_what_was_asked_for_is_written_afresh_too():
     replies = {"set k": ["k = 3"], "turn by k": ["x = [2, 1]"], "set k\nturn by k": ["k = 3\nx = [1] * k"]}
     assert chunks(ObservedGenerator(KeyedModel(replies), AFRESH).take("set k", "turn by k")) == [
         "k = 3",
-        "k = 3\nx = [1] * k",
+        "x = [1] * k",
     ]
 
 
@@ -267,25 +311,14 @@ def test_turns_stay_where_programs_written_at_once_say_no_better(wholes: list[st
     assert agreement(session) == pytest.approx(0.5)
 
 
-def test_undoing_a_program_written_afresh_tells_the_left_out_step_again():
-    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
-    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
-    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
-    one = ObservedGenerator(KeyedModel({**replies, **wholes}), AFRESH)
-    undone = one.take("set x", "set y", "show y").undo()
-    assert instruct.render(undone.path, "show it", "", "").messages[-1].content == "set y\nshow it"
-
-
 def test_taking_a_program_written_afresh_back_leads_to_the_turns_as_they_were():
-    wrong, right = "y = x.no", "x = 1\ny = x\nprint(y)"
-    replies = {"set x": ["x = 1"], "set y": [wrong], "show y": ["print(y)"]}
-    wholes = {"set x\nset y": ["x = y = no"], "set x\nset y\nshow y": [right]}
-    one = ObservedGenerator(KeyedModel({**replies, **wholes}), AFRESH)
-    session = one.take("set x", "set y", "show y")
+    _, session = rewritten()
     back, left = undo_steps(session)
-    assert [turn.chunk for turn in left] == [right]
-    assert chunks(back) == ["x = 1", wrong]
+    assert [turn.chunk for turn in left] == ["print(y)"]
+    assert chunks(back) == ["x = 1", WRONG]
     assert redo_steps(back)[0].head == session.head
+    earlier, _ = undo_steps(session.undo())
+    assert chunks(earlier) == ["x = 1"]
 
 
 def stopped(limit: str):

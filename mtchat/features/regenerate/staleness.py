@@ -85,7 +85,7 @@ def certain_reasons(scene: PrefixComparison) -> Iterator[str]:
         yield "it has no code of its own"
     if not parses(turn.chunk):
         yield "it is incomplete"
-    if isinstance(turn.provenance, Rewrite):
+    if isinstance(turn.provenance, Rewrite) and not turn.provenance.steps:
         yield "it contains the code of earlier turns"
     old, new = scene.was.undo().program.source, now.undo().program.source
     gone = sorted(names_of(turn.chunk).reads & (bound_names(old) - bound_names(new)))

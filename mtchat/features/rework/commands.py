@@ -14,6 +14,7 @@ from mtchat.features.rework.recap import write_recap
 from mtchat.features.rework.rework import ReworkResult, complete_turn, refactor_turn
 from mtchat.generate.events import Event, TurnWritten
 from mtchat.generate.execute import failed, is_wrong, never_ended
+from mtchat.generate.rewrite import describe_joined
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.session import Session
@@ -65,9 +66,9 @@ def do_refactor(console: Console, argument: str) -> None:
 def do_recap(console: Console, argument: str) -> None:
     """Writes the whole program again from all instructions at once, and lets you choose which one to keep.
 
-    The new program is run, and its differences from the current one are shown. The one that you do not choose
-    stays in the session as a named branch. /recap new takes the new one without asking; if nobody can be
-    asked, the current one stays.
+    The new program is run, and its differences from the current one are shown. Each turn has its own part of
+    it; turns that it does not keep apart become one. The one that you do not choose stays in the session as a
+    named branch. /recap new takes the new one without asking; if nobody can be asked, the current one stays.
     """
     if argument.strip() not in ("", NEW):
         raise UsageError(f"/recap accepts only {NEW!r}, which takes the new program without asking")
@@ -169,7 +170,9 @@ def switch_to_new(console: Console, head: str) -> None:
             console.session.with_outcome(console.chat.run_program(console.session.program)), "recap"
         )
     console.view.say(describe_position(console.session))
-    console.view.note(f"this turn contains the whole program; /goto {name} returns to the old one")
+    if joined := describe_joined(console.session.path):
+        console.view.note(joined)
+    console.view.note(f"/goto {name} returns to the old one")
 
 
 def keep_current(console: Console, head: str) -> None:

@@ -7,9 +7,9 @@ from mtchat.errors import MtchatError
 from mtchat.generate.complete import longer_sampling, warmer
 from mtchat.generate.context import TurnRequest
 from mtchat.generate.events import TurnWritten
-from mtchat.generate.execute import carry_over_without_code
+from mtchat.generate.rewrite import spread_over_turns
 from mtchat.session.prompt import Prompt
-from mtchat.session.provenance import Rewrite
+from mtchat.session.provenance import Provenance, Rewrite
 from mtchat.session.session import ROOT, Session
 from mtchat.session.settings import Sampling
 from mtchat.session.turn import COMPLETE, INTERRUPTED, Turn
@@ -19,36 +19,35 @@ if TYPE_CHECKING:
 
 
 def write_recap(generator: "TurnGenerator", session: Session, sampling: Sampling) -> Session:
-    """The session on a new branch, whose last turn has the whole program and whose other turns have no code.
+    """The session on a new branch, where each turn has its part of the new program.
 
     The new program has not run yet. Asking again raises the temperature, so that the result differs. Returns
-    the same session if the model wrote nothing.
+    the same session if the model wrote nothing. What was interrupted stays in one turn.
     """
     if not session.path:
         raise MtchatError("there is no program yet; type an instruction")
-    *others, last = session.path
-    root = replace(session, head=ROOT, branch="")
-    base = carry_over_without_code(root, tuple(others))
-    tries = sum(
-        isinstance(turn.provenance, Rewrite) and turn.instruction == last.full_instruction
-        for turn in base.children(base.head)
-    )
+    last, root = session.path[-1], replace(session, head=ROOT, branch="")
+    tries = {made.sampling for made in (turn.provenance for turn in session.turns) if is_recap(made, last)}
     sampling = longer_sampling(sampling, len(session.path))
-    sampling = warmer(sampling, tries) if tries else sampling
-    request = TurnRequest(
-        base, last.full_instruction, generator.signed(Rewrite(rules=generator.policy.rules), sampling)
-    )
+    sampling = warmer(sampling, len(tries)) if tries else sampling
+    rewrite = Rewrite(rules=generator.policy.rules, of=last.id)
+    request = TurnRequest(root, last.full_instruction, generator.signed(rewrite, sampling))
     written = generator.write(prompt_that_fits(generator, request), sampling)
     stopped = written.usage.finish == "interrupted"
     provenance = replace(request.provenance, rules=generator.policy.rules and not stopped)
-    chunk = generator.chunk(written.text, base, last.full_instruction, provenance)
+    chunk = generator.chunk(written.text, root, last.full_instruction, provenance)
     if not chunk.strip():
         return session
     status = INTERRUPTED if stopped else COMPLETE
-    turn = Turn(last.full_instruction, chunk, base.head, status, provenance, written.usage)
-    made = base.add(turn).inherit_options(last.id)
-    generator.on_event(TurnWritten(made, turn))
+    whole = Turn(last.full_instruction, chunk, ROOT, status, provenance, written.usage)
+    made = spread_over_turns(root, whole, together=stopped)
+    generator.on_event(TurnWritten(made, whole))
     return made
+
+
+def is_recap(made: Provenance, last: Turn) -> bool:
+    """Whether a turn is of a program that took the place of the one that ends with `last`."""
+    return isinstance(made, Rewrite) and made.of == last.id
 
 
 def prompt_that_fits(generator: "TurnGenerator", request: TurnRequest) -> Prompt:
