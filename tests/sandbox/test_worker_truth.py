@@ -15,7 +15,7 @@ from mtchat.session.settings import Limits
 from tests.support.random_sessions import CHUNKS, grow
 
 pytestmark = pytest.mark.sandbox
-ADDRESS = re.compile("0x[0-9a-f]+|(started|stopped) [0-9]+|(parent|pid)=[0-9]+|^0[.][0-9]+$")
+ADDRESS = re.compile("0x[0-9a-f]+|(started|stopped) [0-9]+|(parent|pid)=[0-9]+|^0[.][0-9]+$|float 0[.][0-9]+$")
 SESSIONS, RUNS = 200, 5
 LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=16)
 
