@@ -1,5 +1,6 @@
 """The sandbox as one object: it runs programs and keeps their states alive between runs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,8 +81,8 @@ class Sandbox:
         )
 
     def trial(self, program: Program, limits: Limits, inputs: RunInputs) -> Outcome:
-        """As `resume`, for a program that is only tried out: with its variables, its files are not copied."""
-        return self.resume(program, limits, None, discard_output, inputs, True)
+        """As `resume`, with variables and state, for a program that is only tried out: its files stay."""
+        return self.resume(program, limits, None, discard_output, replace(inputs, with_state=True), True)
 
     def choice(self) -> "BackendChoice":
         from mtchat.sandbox.host import execute

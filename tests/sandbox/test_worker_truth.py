@@ -10,13 +10,16 @@ import pytest
 from mtchat.sandbox.checkpoints.worker import Worker
 from mtchat.sandbox.host import execute
 from mtchat.session.outcome import Outcome
-from mtchat.session.program import Chunk, Program
+from mtchat.session.program import Chunk, Program, RunInputs
 from mtchat.session.settings import Limits
 from tests.support.random_sessions import CHUNKS, grow
 
 pytestmark = pytest.mark.sandbox
-ADDRESS = re.compile("0x[0-9a-f]+|(started|stopped) [0-9]+|(parent|pid)=[0-9]+|^0[.][0-9]+$|float 0[.][0-9]+$")
+ADDRESS = re.compile(
+    "0x[0-9a-f]+|(started|stopped) [0-9]+|(parent|pid)=[0-9]+|^0[.][0-9]+$|float 0[.][0-9]+$"
+)
 SESSIONS, RUNS = 200, 5
+ASKED = RunInputs(with_state=True)
 LIMITS = Limits(seconds=20.0, memory_mib=256, disk_mib=16)
 
 # CPython itself may count one frame more or less, so depths are compared in fives.
@@ -47,8 +50,8 @@ def test_random_sessions_equal_runs_from_nothing(worker: Worker, tmp_path: Path,
             codes = grow(codes, past, chance)
             past.append(codes)
             here, there = tmp_path / f"w{session}-{run}", tmp_path / f"t{session}-{run}"
-            kept = worker.run(program(codes), LIMITS, collect=here, with_variables=True)
-            true = execute.run(program(codes), LIMITS, collect=there, with_variables=True)
+            kept = worker.run(program(codes), LIMITS, collect=here, inputs=ASKED, with_variables=True)
+            true = execute.run(program(codes), LIMITS, collect=there, inputs=ASKED, with_variables=True)
             assert told(kept, here) == told(true, there), "\n---\n".join(codes)
             resumed += kept.resumed
     assert resumed > SESSIONS // 10
@@ -120,7 +123,11 @@ def test_a_sequence_equals_runs_from_nothing(worker: Worker, tmp_path: Path, nam
     for number, codes in enumerate(SEQUENCES[name]):
         for length in range(1, len(codes) + 1):
             here, there = tmp_path / f"w{number}-{length}", tmp_path / f"t{number}-{length}"
-            kept = worker.run(program(codes[:length]), LIMITS, collect=here, with_variables=True)
-            true = execute.run(program(codes[:length]), LIMITS, collect=there, with_variables=True)
+            kept = worker.run(
+                program(codes[:length]), LIMITS, collect=here, inputs=ASKED, with_variables=True
+            )
+            true = execute.run(
+                program(codes[:length]), LIMITS, collect=there, inputs=ASKED, with_variables=True
+            )
             assert told(kept, here) == told(true, there)
             assert kept.seconds < 15

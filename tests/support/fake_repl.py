@@ -115,7 +115,7 @@ def run(
     given: RunInputs,
     look: bool = False,
 ) -> Outcome:
-    """Runs nothing: fails at the first `raise`, prints x for each print, and has a variable x."""
+    """Runs nothing: fails at the first `raise`, prints x for each print; x is its variable and its state."""
     outputs, x = [], "1"
     for chunk in program.chunks:
         if "raise" in chunk.code:
@@ -127,7 +127,8 @@ def run(
     text = "".join(outputs)
     on_output("stdout", text)
     variables = (Variable("x", "int", "", "1"),) if look else ()
-    return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1, variables=variables)
+    state = (f"x: int {x}",) if given.with_state else ()
+    return Outcome("fake", stdout=text, outputs=tuple(outputs), seconds=0.1, variables=variables, state=state)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from mtchat.console.console import Console
 from mtchat.console.slash import Command
 from mtchat.edits.fold import fold_code
 from mtchat.features.context.view import folded_note, parse_turns, set_context, turn_choices
-from mtchat.generate.context import TurnContext, can_fold, guidance_for, visible_turns
-from mtchat.generate.execute import error_report
+from mtchat.generate.context import TurnContext, can_fold, visible_turns, with_files
+from mtchat.generate.prompt.state import with_state
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import bound_names, describe_users, parses
 from mtchat.session.prompt import Prompt
+from mtchat.session.provenance import Step
 from mtchat.session.turn import FOLDED, FORGOTTEN, WHOLE, Turn
 
 NAMES, NUMBERS, SHARES = 22, 8, 8  # the most columns of each
@@ -159,13 +160,10 @@ def context_parts(
     console: Console, generator: TurnGenerator, instruction: str, context: TurnContext
 ) -> Iterator[ContextPart]:
     """The parts in the order of the prompt; each takes the tokens by which it lengthens the prompt."""
-    path, preamble, error = (
-        console.session.path,
-        console.session.preamble,
-        error_report(console.session.outcome),
-    )
-    guidance = guidance_for(instruction, generator.policy.guidance)
-    render = generator.family.render
+    path, preamble = console.session.path, console.session.preamble
+    step = generator.step(console.session, instruction, console.chat.settings.sampling).provenance
+    assert isinstance(step, Step)
+    error, guidance, render = step.error, step.guidance, generator.family.render
     names = [
         ContextPart("system prompt", 0),
         ContextPart("worked examples", 0, f"of policy {console.chat.settings.policy}"),
@@ -176,9 +174,16 @@ def context_parts(
     for number, turn in enumerate(path, start=1):
         names.append(ContextPart(f"turn {number}", 0, advise(console, number, turn, context)))
         prompts.append(render(visible_turns(path[:number], context.plan), "", preamble, "", guidance))
-    names += [ContextPart("the error", 0, "/fix resolves it"), ContextPart("instruction", 0)]
-    everything = visible_turns(path, context.plan)
-    prompts += [render(everything, "", preamble, error, guidance), context.prompt]
+    names += [
+        ContextPart("the error", 0, "/fix resolves it"),
+        ContextPart("attached files", 0, "/attach -d NAME detaches one"),
+        ContextPart("state of the program", 0, "/set state off leaves it out"),
+        ContextPart("instruction", 0),
+    ]
+    everything, files = visible_turns(path, context.plan), with_files(step.files, "")
+    for text in ("", files, with_state(step.state, files)):
+        prompts.append(render(everything, text, preamble, error, guidance))
+    prompts.append(context.prompt)
     sizes = [0, *(prompt_tokens(console, prompt) for prompt in prompts)]
     for part, (before, after) in zip(names, pairwise(sizes), strict=True):
         if after != before or part.name.startswith("turn"):

@@ -127,7 +127,7 @@ class Worker:
         with ResumedRun(sandbox, snapshot, plan, mark, limits, listener, stopped, keep) as resumed:
             try:
                 sandbox.restore(snapshot)
-                resumed.start(with_variables, with_variables or inputs.with_state)
+                resumed.start(with_variables, inputs.with_state)
             except LostError:
                 self.discard_snapshot(snapshot)
                 raise

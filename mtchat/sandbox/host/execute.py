@@ -107,8 +107,7 @@ def run_in(
     """Run a program with a chosen backend."""
     if choice.backend is None or choice.variant is None:
         raise SandboxError(f"no sandbox works on this machine: {choice.probe.unavailable_reason}")
-    with_state = with_variables or inputs.with_state
-    job = make_job(program, limits, inputs.arguments, with_variables, with_state)
+    job = make_job(program, limits, inputs.arguments, with_variables, inputs.with_state)
     with supervise(choice.backend, choice.variant, job, limits, on_output, inputs) as result:
         if not result.started and not result.limit:
             reason, fix = choice.backend.explain(result.stderr)
