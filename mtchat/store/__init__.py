@@ -1,6 +1,7 @@
 """Sessions on disk: `sessions/<name>.jsonl`, one event a line, append-only, fsynced, locked while open."""
 
-from mtchat.store.attached import attach, attached_below, describe_files, detach, present_files, recheck_files
+from mtchat.store.attached import attach, attached_below, detach, present_files, recheck_files
+from mtchat.store.file_description import describe_files
 from mtchat.store.listing import (
     SUFFIX,
     Summary,

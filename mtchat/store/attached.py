@@ -1,13 +1,9 @@
-"""Files that the user attached: what programs get copies of, and how a prompt describes them."""
+"""Files that the user attached: what programs get copies of."""
 
-import csv
 import hashlib
-import json
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import NoReturn
@@ -203,105 +199,3 @@ def check_room(files: Sequence[AttachedFile], disk_mib: int) -> None:
         f"{who} {whole / MIB:.0f} MiB, but a run may have at most {disk_mib} MiB of files; "
         "the setting disk_mib raises that"
     )
-
-
-READ_BYTES = 1 << 16
-MOST_JSON = 1 << 20
-MOST_DESCRIBED, MOST_COLUMNS, MOST_ROWS = 6, 20, 2
-CELL_CHARS, FILE_CHARS, NAME_CHARS = 24, 480, 60
-SAMPLED = 200  # rows that a type is told by
-TABLES = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[T ]\d{1,2}:\d{2}.*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
-WHOLE, NUMBER = re.compile(r"[-+]?\d+"), re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-
-
-def describe_files(files: Sequence[AttachedFile]) -> str:
-    """A few lines about files that a program finds beside it; "" where there are none."""
-    if not files:
-        return ""
-    told = [describe_file(file) for file in files[:MOST_DESCRIBED]]
-    more = len(files) - len(told)
-    return "\n".join(["Files beside the program:", *told, *([f"- and {more} more"] if more else [])])
-
-
-def describe_file(file: AttachedFile) -> str:
-    """One line with what is seen of a file at its beginning."""
-    name, suffix = shorten(file.name, NAME_CHARS), PurePath(file.name).suffix.lower()
-    seen = ""
-    with suppress(OSError, ValueError, csv.Error, RecursionError):
-        if suffix in TABLES:
-            seen = describe_table(read_beginning(file.path, READ_BYTES), TABLES[suffix])
-        elif suffix in (".json", ".jsonl", ".ndjson"):
-            seen = describe_json(read_beginning(file.path, MOST_JSON), lines=suffix != ".json")
-    return shorten(f"- {name}, {file.size} bytes{seen and ': ' + seen}", FILE_CHARS)
-
-
-def read_beginning(path: PurePath, most: int) -> str:
-    """The first bytes of a regular file as text; a line that is cut off at the end is left out."""
-    opened = regular(str(path))
-    try:
-        data = os.read(opened, most)
-        whole = os.fstat(opened).st_size <= len(data)
-    finally:
-        os.close(opened)
-    text = data.decode("utf-8-sig", "replace")
-    return text if whole else text.rpartition("\n")[0]
-
-
-def describe_table(text: str, delimiter: str) -> str:
-    with suppress(csv.Error):
-        delimiter = csv.Sniffer().sniff(text.split("\n", 1)[0], f"{delimiter};\t|,").delimiter
-    rows = [row for row in csv.reader(text.splitlines()[: SAMPLED + 1], delimiter=delimiter) if row]
-    if not rows:
-        return ""
-    separated = "" if delimiter == "," else f"separated by {delimiter!r}, "
-    return separated + describe_rows(rows[0], rows[1:])
-
-
-def describe_rows(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns with their types, and the first rows."""
-    columns = [
-        f"{shorten(name, CELL_CHARS)} ({column_type([row[place] for row in rows if place < len(row)])})"
-        for place, name in enumerate(names[:MOST_COLUMNS])
-    ]
-    more = f" and {len(names) - MOST_COLUMNS} more" if len(names) > MOST_COLUMNS else ""
-    shown = ["; ".join(shorten(cell, CELL_CHARS) for cell in row[:MOST_COLUMNS]) for row in rows[:MOST_ROWS]]
-    first = f". Its first rows: {' / '.join(shown)}" if shown else ""
-    return f"columns {', '.join(columns)}{more}{first}"
-
-
-def describe_json(text: str, lines: bool) -> str:
-    value = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
-    if isinstance(value, dict):
-        keys = [shorten(key, CELL_CHARS) for key in [*value][:MOST_COLUMNS]]
-        return f"an object with the keys {', '.join(keys)}"
-    if not isinstance(value, list):
-        return f"a {type(value).__name__}"
-    rows = [each for each in value[:SAMPLED] if isinstance(each, dict)]
-    if not rows:
-        return f"a list of {len(value)}"
-    names = list(dict.fromkeys(key for row in rows for key in row))
-    cells = [[cell_text(row.get(name)) for name in names] for row in rows]
-    each = "one object a line" if lines else "a list of objects"
-    return f"{each} with the {describe_rows(names, cells)}"
-
-
-def cell_text(value: object) -> str:
-    """A value as it stands in a table; "" where there is none."""
-    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
-
-
-def column_type(cells: Sequence[str]) -> str:
-    """What the values of a column are, as far as they show it."""
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    gaps = ", some empty" if len(filled) < len(cells) else ""
-    for name, pattern in (("whole numbers", WHOLE), ("numbers", NUMBER), ("dates", DATE)):
-        if filled and all(pattern.fullmatch(cell) for cell in filled):
-            return name + gaps
-    return ("text" if filled else "empty") + (gaps if filled else "")
-
-
-def shorten(text: str, most: int) -> str:
-    """A text on one line, shortened."""
-    text = " ".join(text.split())
-    return text if len(text) <= most else text[: most - 1] + "…"
