@@ -261,6 +261,7 @@ SUITES = {
     "mtpb": "the Multi-Turn Programming Benchmark of CodeGen",
     "humaneval": "HumanEval, functions from docstrings",
     "mbpp": "MBPP (sanitised), functions from one-sentence descriptions",
+    "pro": "HumanEval Pro and MBPP Pro, two functions of which the second uses the first",
 }
 
 

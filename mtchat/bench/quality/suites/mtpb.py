@@ -69,6 +69,7 @@ def make_tasks(problem: dict[str, Any], mode: str) -> Iterator[Task]:
             length=min(most * len(steps), LONGEST) if single else most,
             preamble=BEGINNING,
             facts=gold,
+            reference=str(problem.get("reference") or ""),
         )
 
 
