@@ -18,6 +18,7 @@ from mtchat.features.regenerate.regenerate import (
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.execute import RunProgram, carry_over
 from mtchat.generate.improve import take
+from mtchat.generate.regressions import broken_beside
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 
@@ -38,6 +39,11 @@ class EditResult:
     later: int
     same: int
     branch: str
+
+    @property
+    def broken(self) -> tuple[int, ...]:
+        """The turns that fail, print something else or fail a check though they used nothing that changed."""
+        return broken_beside(self.before, self.after)
 
 
 @dataclass

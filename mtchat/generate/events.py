@@ -118,7 +118,8 @@ class CorrectionCompared:
 
     `kept` counts the other turns with the code that they had. If `values` is None, variables were not
     compared. `files` are those that the new program left, such as figures, whose content is not compared.
-    Without any difference and without files, the new code does what the old code did.
+    Without any difference and without files, the new code does what the old code did. `broken` are the turns
+    that used nothing of what changed, and yet fail, print something else or fail a check now.
     """
 
     changed: tuple[ChunkChange, ...]
@@ -126,6 +127,7 @@ class CorrectionCompared:
     values: tuple[ValueChange, ...] | None = None
     kept: int = 0
     files: tuple[str, ...] = ()
+    broken: tuple[int, ...] = ()
 
     @property
     def has_effect(self) -> bool:

@@ -4,13 +4,13 @@ A turn that a change is not about must print what it printed, and the checks of 
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from mtchat.generate.arbitrary import uses_chance
 from mtchat.generate.events import ChunkChange, ValueChange
 from mtchat.generate.execute import never_ended
-from mtchat.session.names import turns_depending_on
+from mtchat.session.names import list_turn_numbers, turns_depending_on
 from mtchat.session.outcome import Outcome, output_by_turn
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
@@ -54,6 +54,12 @@ def changed_turns(before: Session, after: Session) -> tuple[int, ...]:
     return tuple(each.number for each in chunk_changes(before, after))
 
 
+def broken_beside(before: Session, after: Session) -> tuple[int, ...]:
+    """The turns that a change breaks though they used nothing of what it changes."""
+    changed = changed_turns(before, after)
+    return broken_turns(before, after, reach_of(before, changed)) if changed else ()
+
+
 def reach_of(before: Session, numbers: Collection[int]) -> frozenset[int]:
     """The turns that use what these made, and those with checks of it; and these."""
     checks: dict[int, str] = {}
@@ -84,3 +90,9 @@ def broken_turns(before: Session, after: Session, reach: Collection[int]) -> tup
     if not uses_chance(before.program.source):
         found |= {each.number for each in output_changes(before, after, was, now) if each.number in ran}
     return tuple(sorted(found - set(reach)))
+
+
+def describe_broken(numbers: Sequence[int]) -> str:
+    """Which turns a change breaks that it is not about."""
+    does, them = ("does what it did", "it") if len(numbers) == 1 else ("do what they did", "them")
+    return f"{list_turn_numbers(numbers)} no longer {does}, though the change is not about {them}"

@@ -85,6 +85,15 @@ def test_correct_changes_the_turn_that_is_named_whatever_the_words(tmp_path: Pat
         dispatch(console, "/correct")
 
 
+@pytest.mark.parametrize("command", ["/correct 2 two", "/edit 2 two"])
+def test_a_change_that_breaks_a_turn_that_it_is_not_about_says_so(command: str, tmp_path: Path) -> None:
+    console = spoken(tmp_path, "x = 1", "y = 1", "print(x)", "x = 2", "x = 2")
+    for text in ("set x", "set y", "print x", command):
+        dispatch(console, text)
+    assert [turn.chunk for turn in console.session.path] == ["x = 1", "x = 2", "print(x)"]
+    assert "turn 3 no longer does what it did, though the change is not about it\n" in said(console)
+
+
 @pytest.mark.parametrize("command", ["/correct it", "/correct 1 it"])
 def test_correct_where_there_is_nothing_to_change_says_so(command: str, tmp_path: Path) -> None:
     with pytest.raises(MtchatError, match="no turns yet"):
@@ -385,3 +394,15 @@ def test_what_files_hold_is_not_said_to_be_the_same(files: tuple[str, ...], says
     changed = (ChunkChange(1, "plot()\n", "plot('red')\n"),)
     lines = list(describe_effect(CorrectionCompared(changed, (), (), 0, files)))
     assert any(line.startswith("no effect") for line in lines) is says
+
+
+@pytest.mark.parametrize(
+    ("turns", "line"),
+    [
+        ((3,), "turn 3 no longer does what it did, though the change is not about it"),
+        ((3, 5), "turns 3 and 5 no longer do what they did, though the change is not about them"),
+    ],
+)
+def test_the_turns_that_a_change_breaks_are_named(turns: tuple[int, ...], line: str) -> None:
+    changed = (ChunkChange(1, "x = 1", "x = 2"),)
+    assert list(describe_effect(CorrectionCompared(changed, (), (), 0, ("a.png",), turns))) == [line]

@@ -6,7 +6,7 @@ import pytest
 
 from mtchat.generate.arbitrary import uses_chance
 from mtchat.generate.execute import execute
-from mtchat.generate.regressions import broken_turns, changed_turns, reach_of
+from mtchat.generate.regressions import broken_beside, broken_turns, changed_turns, reach_of
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import CheckResult
 from mtchat.session.session import Session
@@ -39,9 +39,8 @@ CHANGES = [
 )
 def test_a_change_breaks_what_it_is_not_about(number: int, code: str, broken: tuple[int, ...]) -> None:
     before, after = program(*PRICES), program(*with_change(PRICES, number, code))
-    changed = changed_turns(before, after)
-    assert changed == (number,)
-    assert broken_turns(before, after, reach_of(before, changed)) == broken
+    assert changed_turns(before, after) == (number,)
+    assert broken_beside(before, after) == broken
 
 
 def test_what_a_program_prints_by_chance_is_not_compared() -> None:

@@ -11,7 +11,7 @@ from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.execute import carry_over, failed, never_ended
-from mtchat.generate.regressions import broken_turns, changed_turns, chunk_changes, reach_of
+from mtchat.generate.regressions import broken_beside, chunk_changes
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Correction as CorrectionRecord
@@ -132,9 +132,8 @@ def rate(made: Session, before: Session) -> tuple[bool, bool, bool]:
 
     The rest are turns that used nothing of what changes: they print what they printed, and pass their checks.
     """
-    changed = changed_turns(before, made)
     runs = not failed(made.outcome) or failed(before.outcome)
-    return bool(changed), runs, not broken_turns(before, made, reach_of(before, changed))
+    return bool(chunk_changes(before, made)), runs, not broken_beside(before, made)
 
 
 def apply_rename(

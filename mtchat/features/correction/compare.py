@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mtchat.generate.events import CorrectionCompared, ValueChange
 from mtchat.generate.execute import execute, never_ended
-from mtchat.generate.regressions import chunk_changes, output_changes, steady
+from mtchat.generate.regressions import broken_beside, chunk_changes, output_changes, steady
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.session import Session
@@ -26,7 +26,8 @@ def compare_runs(generator: TurnGenerator, before: Session, after: Session) -> C
     outputs = tuple(output_changes(before, after, was, now))
     left = after.outcome or now  # a quiet run leaves no files
     files = tuple(each.path for each in left.files)
-    return CorrectionCompared(changed, outputs, values, len(after.path) - len(changed), files)
+    kept, broken = len(after.path) - len(changed), broken_beside(before, after)
+    return CorrectionCompared(changed, outputs, values, kept, files, broken)
 
 
 def value_changes(was: Outcome, now: Outcome) -> Iterator[ValueChange]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from mtchat.console.captions import one_line
 from mtchat.generate.events import CorrectionCompared, CorrectionStarted, LaterTurnChanged, ValueChange
 from mtchat.generate.execute import excused, failed
+from mtchat.generate.regressions import describe_broken
 from mtchat.session.names import list_turn_numbers
 from mtchat.session.session import Session
 from mtchat.session.text import quantity
@@ -44,6 +45,8 @@ def describe_effect(event: CorrectionCompared) -> Iterator[str]:
         yield "/correct N TEXT changes another turn, /undo reverts this change"
     elif event.kept and len(event.changed) > 1:
         yield f"{quantity(event.kept, 'other turn')} kept unchanged"
+    if event.broken:
+        yield describe_broken(event.broken)
 
 
 def describe_value_change(each: ValueChange) -> str:

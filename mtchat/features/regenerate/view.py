@@ -10,6 +10,7 @@ from mtchat.console.view import View
 from mtchat.conversation.editing import EditResult, TurnEditor
 from mtchat.errors import UsageError
 from mtchat.features.regenerate.regenerate import RegenerationStep, always, never, when_stale
+from mtchat.generate.regressions import describe_broken
 from mtchat.session.names import describe_users as used
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
@@ -117,6 +118,8 @@ def replace_turn(
     if edit.later:
         console.view.line()
         report_changes(console.view, old, edit.after, edit.same, edit.later)
+        if edit.broken:
+            console.view.warning(describe_broken(edit.broken))
     console.view.note(f"/goto {edit.branch} returns to the old program")
 
 
