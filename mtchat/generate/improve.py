@@ -30,6 +30,7 @@ from mtchat.generate.execute import RunProgram, excused, failed, never_ended
 from mtchat.generate.generated_tests import Assertion, assert_statements, assertions_in, calling, functions
 from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
 from mtchat.generate.postprocess import postprocess
+from mtchat.generate.regressions import keeps_steps
 from mtchat.generate.repair import fix
 from mtchat.generate.replaced_names import find_replaced_names
 from mtchat.generate.requirements import does_less
@@ -333,8 +334,8 @@ class Refinement:
     def choice_of_programs(self, count: int) -> CandidateChoice | None:
         """The best of several programs that are written at once, divided among the turns; None without any.
 
-        One that leaves out something that a turn does is none, and one that does something else when it is
-        divided stays in one turn.
+        One that leaves out something that a turn does, or prints something else for an earlier step, is none;
+        one that does something else when it is divided stays in one turn.
         """
         root = replace(self.session, head=ROOT)
         programs = self.whole_programs(count, root)
@@ -347,7 +348,7 @@ class Refinement:
         divided = self.tried(spread_over_turns(self.session, whole.turn))
         if not does_same(divided, whole):
             divided = self.tried(spread_over_turns(self.session, whole.turn, together=True))
-        return replace(chosen, winner=divided)
+        return replace(chosen, winner=divided) if keeps_steps(self.session, divided.session) else None
 
     def tried(self, session: Session) -> Candidate:
         """The candidate that a session is when it has run."""

@@ -92,6 +92,25 @@ def broken_turns(before: Session, after: Session, reach: Collection[int]) -> tup
     return tuple(sorted(found - set(reach)))
 
 
+def keeps_steps(before: Session, after: Session) -> bool:
+    """Whether a rewritten program first prints what was printed for the steps before the last one.
+
+    In which turn it does so does not count. Steps that did not run before have nothing to keep, and nothing
+    is compared if a program depends on chance.
+    """
+    was, now = before.outcome, after.outcome
+    if was is None or now is None or uses_chance(before.program.source + after.program.source):
+        return True
+    old = output_by_turn(before.program, was)
+    wanted = "".join(old.get(number, "") for number in range(1, len(before.path)) if was.passed(number))
+    return comparable("".join(now.outputs)).startswith(comparable(wanted))
+
+
+def comparable(text: str) -> str:
+    """A text without addresses, and with each run of blanks as one."""
+    return " ".join(str(steady(text)).split())
+
+
 def describe_broken(numbers: Sequence[int]) -> str:
     """Which turns a change breaks that it is not about."""
     does, them = ("does what it did", "it") if len(numbers) == 1 else ("do what they did", "them")

@@ -311,6 +311,18 @@ def test_turns_stay_where_programs_written_at_once_say_no_better(wholes: list[st
     assert agreement(session) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(("said", "kept"), [("start", True), ("other", False)])
+def test_a_rewritten_program_must_print_what_earlier_turns_printed(said: str, kept: bool) -> None:
+    whole = f"x = 9\nprint('{said}')\nprint(x)"
+    steps = {
+        "set x": ["x = 1\nprint('start')", *["x = 2\nprint('start')"] * 2, "x = 5\nprint('start')"],
+        "print it": ["print(x)"] * 4,
+    }
+    wholes = {"set x\nprint it": [whole] * 4}
+    session = ObservedGenerator(KeyedModel(wholes | steps), BACK).take("show start, set x", "print it")
+    assert isinstance(session.path[-1].provenance, Rewrite) is kept
+
+
 def test_taking_a_program_written_afresh_back_leads_to_the_turns_as_they_were():
     _, session = rewritten()
     back, left = undo_steps(session)

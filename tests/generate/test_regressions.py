@@ -6,7 +6,7 @@ import pytest
 
 from mtchat.generate.arbitrary import uses_chance
 from mtchat.generate.execute import execute
-from mtchat.generate.regressions import broken_beside, broken_turns, changed_turns, reach_of
+from mtchat.generate.regressions import broken_beside, broken_turns, changed_turns, keeps_steps, reach_of
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import CheckResult
 from mtchat.session.session import Session
@@ -62,6 +62,33 @@ def test_a_check_of_another_turn_that_no_longer_passes_is_broken() -> None:
     found = broken_turns(checked(before, True), checked(after, False), {2, 3, 4})
     assert found == (1,)
     assert broken_turns(checked(before, False), checked(after, False), {2, 3, 4}) == ()
+
+
+REWRITES = [
+    ("each step in its turn", ["print('a')", "print('b',  1)", "print('new')"], True),
+    ("two steps in one turn", ["print('a')\nprint('b 1')", "print('new')"], True),
+    ("a step in the turn after it", ["x = 1", "print('a')\nprint('b 1')", "print('new')"], True),
+    ("all steps in one turn", ["print('a')\nprint('b 1')\nprint('new')"], True),
+    ("something else", ["print('a')", "print('b 2')", "print('c')"], False),
+    ("less", ["print('a')\nprint('c')"], False),
+    ("something more in between", ["print('a')\nprint('more')", "print('b 1')", "x = 1"], False),
+    ("nothing", ["x = 1", "x = 2", "print('c')"], False),
+    ("by chance", ["import random\nprint(random.random())"], True),
+]
+
+
+@pytest.mark.parametrize(("codes", "kept"), [row[1:] for row in REWRITES], ids=[row[0] for row in REWRITES])
+def test_a_rewritten_program_prints_for_each_step_but_the_last_what_it_printed(
+    codes: list[str], kept: bool
+) -> None:
+    before = program("print('a')", "print('b 1')", "print('c')")
+    assert keeps_steps(before, program(*codes)) is kept
+
+
+def test_a_step_that_did_not_run_has_nothing_to_keep() -> None:
+    before = program("print('a')", "print('b')\n1/0", "print('c')")
+    assert keeps_steps(before, program("print('a')", "print('x')", "print('c')"))
+    assert not keeps_steps(before, program("print('x')", "print('x')", "print('c')"))
 
 
 def test_a_check_of_what_changes_is_within_the_reach_of_the_change() -> None:
