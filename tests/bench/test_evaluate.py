@@ -17,6 +17,7 @@ import pytest
 
 from mtchat.bench.quality.evaluate import Evaluation, find_stop, run_task
 from mtchat.bench.quality.pool import PlannedRun, Runners, evaluate, format_duration
+from mtchat.bench.quality.program_measures import ProgramMeasures
 from mtchat.bench.quality.run_file import RunFile, RunHeader, read
 from mtchat.bench.quality.suite import Score, ScoredSample, Task
 from mtchat.console.view import View
@@ -78,6 +79,7 @@ def test_a_conversation_is_one_row_with_what_it_took():
     assert row.certainty == (-0.5, -0.5)
     assert len(row.clock) == 2
     assert (row.compatible, row.strict, row.error) == (True, True, "")
+    assert row.measures == ProgramMeasures(turns=2, with_code=2, lines=2)
 
 
 def test_the_tokens_of_every_candidate_count():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mtchat.bench.quality.program_measures import measure_program
 from mtchat.bench.quality.simulated_user import SimulatedUser
 from mtchat.bench.quality.suite import ScoredSample, Scoring, Task
 from mtchat.conversation.conversation import Conversation
@@ -199,6 +200,7 @@ def run_task(
         answered=user.answered,
         needless=user.needless,
         readings=readings,
+        measures=measure_program(program, chunks, task.reference),
     )
 
 

@@ -66,7 +66,8 @@ def summary(recorded: RecordedRun) -> str:
     parts = [describe_settings(header) + "\n" + describe_progress(found), markdown_table(rates, 1)]
     parts += part_rows("category", found.categories)
     parts += part_rows("turns", {str(turns): part for turns, part in found.turns.items()})
-    return "\n".join([*parts, describe_errors(found), describe_costs(found) + describe_readings(found)])
+    costs = describe_costs(found) + describe_readings(found) + describe_programs(found)
+    return "\n".join([*parts, describe_errors(found), costs])
 
 
 def comparison(runs: Sequence[RecordedRun]) -> str:
@@ -170,6 +171,23 @@ def describe_readings(found: RunStatistics) -> str:
     """What the instructions were taken for, if they were understood."""
     counts = ", ".join(f"{name} {count:,}" for name, count in found.readings.items())
     return f"instructions taken for: {counts}\n" if found.header.understanding and counts else ""
+
+
+def describe_programs(found: RunStatistics) -> str:
+    """What the programs are like."""
+    made = found.programs
+    if not made.programs:
+        return ""
+    kinds = ", ".join(f"{name} {count:,}" for name, count in made.faults.items()) or "none"
+    ratio = f", {made.to_reference:.2f} times those of the reference" if made.to_reference else ""
+    repeating, dead, faulty, with_code = (
+        f"{100 * each:.1f} %" for each in (made.repeating, made.dead, made.faulty, made.with_code)
+    )
+    return (
+        f"programs with a statement twice: {repeating}; with a name bound again before its use: {dead}; "
+        f"with a message of pyflakes: {faulty} ({kinds})\n"
+        f"turns with code of their own: {with_code}; lines of code: {made.lines:.1f} a program{ratio}\n"
+    )
 
 
 def describe_setup(header: RunHeader) -> str:

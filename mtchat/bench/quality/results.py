@@ -143,10 +143,30 @@ class RunCosts:
 
 
 @dataclass(frozen=True)
+class ProgramStatistics:
+    """What the programs of a run are like: shares of the programs, between 0 and 1, and means.
+
+    `repeating` have a statement twice, `dead` a name that is bound again before its use, `faulty` a message
+    of pyflakes, whose kinds `faults` counts. `with_code` is the share of the turns that have statements of
+    their own, `lines` the mean of the lines of code, and `to_reference` how long programs are compared with
+    the references, 0 if there are none.
+    """
+
+    programs: int
+    repeating: float
+    dead: float
+    faulty: float
+    faults: Mapping[str, int]
+    with_code: float
+    lines: float
+    to_reference: float
+
+
+@dataclass(frozen=True)
 class RunStatistics:
     """A run in numbers. `at` has pass@k by k and verdict; `errors` counts why programs do not pass strictly,
     the most frequent first, and `only_compatible` those of them that the published script passes. `readings`
-    counts what the instructions were taken for.
+    counts what the instructions were taken for, and `programs` says what the programs are like.
     """
 
     header: RunHeader
@@ -159,6 +179,7 @@ class RunStatistics:
     only_compatible: int
     costs: RunCosts
     readings: Mapping[str, int]
+    programs: ProgramStatistics
 
 
 def analyse(recorded: RecordedRun) -> RunStatistics:
@@ -175,7 +196,31 @@ def analyse(recorded: RecordedRun) -> RunStatistics:
         sum(row.compatible for row in failed),
         add_costs(rows),
         dict(Counter(reading.partition(" ")[0] for row in rows for reading in row.readings).most_common()),
+        describe_programs(rows),
     )
+
+
+def describe_programs(rows: Iterable[ScoredSample]) -> ProgramStatistics:
+    """The statistics of the programs; all are 0 without any."""
+    found = [row.measured() for row in rows]
+    compared = [each for each in found if each.reference_lines]
+    return ProgramStatistics(
+        programs=len(found),
+        repeating=share(each.repeated > 0 for each in found),
+        dead=share(each.dead > 0 for each in found),
+        faulty=share(bool(each.faults) for each in found),
+        faults=dict(Counter(fault for each in found for fault in each.faults).most_common()),
+        with_code=sum(each.with_code for each in found) / max(sum(each.turns for each in found), 1),
+        lines=sum(each.lines for each in found) / max(len(found), 1),
+        to_reference=sum(each.lines for each in compared)
+        / max(sum(each.reference_lines for each in compared), 1),
+    )
+
+
+def share(facts: Iterable[bool]) -> float:
+    """How many of some facts hold, between 0 and 1."""
+    facts = list(facts)
+    return sum(facts) / max(len(facts), 1)
 
 
 def name_rate(header: RunHeader) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 
 from mtchat import plugins
 from mtchat.bench.quality.data import DataFormat
+from mtchat.bench.quality.program_measures import ProgramMeasures, measure_program
 from mtchat.generate.execute import RunProgram
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import PREAMBLE, Chunk, Program
@@ -69,7 +70,7 @@ class ScoredSample:
     the mean log-probability of a token of each turn, in nats, and `clock` the seconds of each turn. A
     simulated user was `asked` questions, `answered` those for which some interpretation passes, and of these
     `needless` counts those whose first interpretation passes. `readings` says what each instruction was taken
-    for, such as "step" or "change 2".
+    for, such as "step" or "change 2". `measures` says what the program is like; older files lack it.
     """
 
     problem: str
@@ -93,6 +94,11 @@ class ScoredSample:
     answered: int = 0
     needless: int = 0
     readings: tuple[str, ...] = ()
+    measures: ProgramMeasures | None = None
+
+    def measured(self) -> ProgramMeasures:
+        """The measures of the program; those of a row that lacks them do not know the reference."""
+        return self.measures or measure_program(self.program, self.chunks)
 
 
 class Suite(Protocol):

@@ -6,11 +6,18 @@ from mtchat import plugins
 from mtchat.bench.output import markdown_table
 from mtchat.bench.quality import suite as suites
 from mtchat.bench.quality.report import UNKNOWN, difference_cell, percent
-from mtchat.bench.quality.results import PLAIN, VERDICTS, Criterion, compare, rate
+from mtchat.bench.quality.results import PLAIN, VERDICTS, Criterion, compare, describe_programs, rate
 from mtchat.bench.quality.run_file import RecordedRun, RunHeader
 from mtchat.bench.quality.suite import ScoredSample
 
 STRICT = VERDICTS["strict"]
+PROGRAMS = (
+    "a statement twice",
+    "bound again unused",
+    "pyflakes",
+    "turns with code",
+    "lines (of reference)",
+)
 
 
 def describe_way(header: RunHeader) -> str:
@@ -49,6 +56,8 @@ def format_table(runs: Sequence[RecordedRun], verdict: Criterion = STRICT) -> st
         first = describe_way(runs[0].header)
         parts += [f"Points above the first way ({first}), in pairs, with 95 % intervals:\n"]
         parts += [markdown_table(gains)]
+    parts += ["What the programs are like, in percent; the last column compares lines of code:\n"]
+    parts += [markdown_table([["model", "way", "set", *PROGRAMS], *program_rows(common)], 3)]
     return "\n".join(parts)
 
 
@@ -97,6 +106,16 @@ def gain_rows(runs: Sequence[RecordedRun], sets: Sequence[str], verdict: Criteri
             cells.append(difference_cell(pair.difference) if pair.conversations else UNKNOWN)
         if any(cells):
             yield [*key, *cells]
+
+
+def program_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
+    """What the programs of each run are like."""
+    for key, found in group_rows(runs).items():
+        for name, run in found.items():
+            made = describe_programs(run.rows)
+            shares = (made.repeating, made.dead, made.faulty, made.with_code)
+            lines = f"{made.lines:.1f}" + f" ({made.to_reference:.2f})" * bool(made.to_reference)
+            yield [*key, name, *(f"{100 * each:.1f}" for each in shares), lines]
 
 
 def count_conversations(runs: Sequence[RecordedRun], name: str) -> str:
