@@ -38,7 +38,7 @@ from mtchat.features.understand.rename import find_rename
 from mtchat.generate.alternatives import retry, sample_alternatives
 from mtchat.generate.events import CorrectionCompared, Event, ignore
 from mtchat.generate.execute import never_ended
-from mtchat.generate.improve import take
+from mtchat.generate.improve import report_replaced_names, take
 from mtchat.generate.interpretations import Alternatives
 from mtchat.generate.prompt import family
 from mtchat.generate.repair import FixResult, fix
@@ -319,7 +319,10 @@ class Conversation(LiveSession):
         require_count("rounds", rounds)
         self.require_sandbox()
         generator = replace(self.generator(), run=self.approved_run)
+        before = self.session.head
         fixed = fix(generator, self.session, self.settings.sampling, rounds)
+        if fixed.session.head != before:
+            fixed = replace(fixed, session=report_replaced_names(generator, fixed.session))
         self.keep(fixed.session, "fix")
         return fixed
 

@@ -182,6 +182,23 @@ def test_a_fix_keeps_the_best_program() -> None:
         chat.fix()
 
 
+def test_what_a_turn_or_a_fix_replaces_is_in_its_outcome() -> None:
+    functions = [f"def {name}():\n    return 1" for name in ("total", "mean")]
+    chat = chat_with(Spoken(functions[0], "total = 2", functions[1], "raise ValueError", "mean = 3"))
+    chat.send("a function for the total")
+    result = chat.send("print it")
+    assert result.ok
+    assert result.outcome is not None
+    assert [each.name for each in result.outcome.replaced_names] == ["total"]
+    chat.send("another function")
+    assert chat.send("show it").outcome.replaced_names == ()
+    chat.fix()
+    assert chat.outcome is not None
+    assert [each.sentence for each in chat.outcome.replaced_names] == [
+        "turn 4 replaces `mean`, which turn 3 defined as a function"
+    ]
+
+
 def test_code_is_explained_line_by_line_without_a_model() -> None:
     chat = chat_with(Fake())
     chat.add("total = 1 + 2\nprint(total)")

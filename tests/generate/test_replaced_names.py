@@ -1,13 +1,18 @@
 """What a turn takes from earlier turns: names with another meaning, which nobody asked for."""
 
+from dataclasses import replace
+
 import pytest
 
 from mtchat.generate.events import CandidateChosen, NamesReplaced
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.replaced_names import find_replaced_names
-from mtchat.session.outcome import IMPORTED, ReplacedName
-from mtchat.session.program import Program
+from mtchat.sandbox.host import execute
+from mtchat.sandbox.sandbox import Sandbox
+from mtchat.session.outcome import IMPORTED, Outcome, ReplacedName
+from mtchat.session.program import NO_INPUTS, Program
 from mtchat.session.session import Session
+from mtchat.session.settings import Limits
 from mtchat.session.turn import Turn
 from tests.support.generate import chunks, observed, run, run_with_variables
 
@@ -196,6 +201,28 @@ LEGITIMATE = [
 @pytest.mark.parametrize("turns", [row[1] for row in LEGITIMATE], ids=[row[0] for row in LEGITIMATE])
 def test_an_update_and_what_was_asked_for_replace_nothing(turns: list[tuple[str, str]]) -> None:
     assert found(*turns) == []
+
+
+@pytest.mark.parametrize("turns", [row[1] for row in (*REPLACED, *LEGITIMATE)])
+def test_a_turn_that_repeats_the_code_of_the_one_before_replaces_nothing(
+    turns: list[tuple[str, str]],
+) -> None:
+    assert found(*turns, ("once more", turns[-1][1])) == []
+
+
+@pytest.mark.sandbox
+@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+def test_in_the_sandbox_the_same_names_are_found() -> None:
+    with Sandbox() as sandbox:
+
+        def look(program: Program) -> Outcome:
+            return sandbox.trial(program, Limits(), NO_INPUTS)
+
+        for label, turns, name in [*REPLACED, *((*row, None) for row in LEGITIMATE)]:
+            session = Session().extend(tuple(Turn(instruction, code) for instruction, code in turns))
+            session = session.with_outcome(replace(look(session.program), variables=()))
+            names = [(each.name, each.of, each.was) for each in find_replaced_names(session, look)]
+            assert names == ([name] if name else []), label
 
 
 def test_a_turn_that_rebinds_nothing_costs_no_run() -> None:
