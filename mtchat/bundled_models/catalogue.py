@@ -8,9 +8,10 @@ from typing import Any
 
 from mtchat.errors import ModelError
 
-DRAFT_MODELS = {
-    "starter": "starter-small"
-}  # a smaller model with the same vocabulary, for speculative decoding
+# a smaller model with the same tokens, for speculative decoding
+DRAFT_MODELS = dict.fromkeys(
+    ("starter", "qwen2.5-coder-3b", "qwen2.5-coder-7b", "qwen2.5-coder-14b"), "starter-small"
+)
 CHUNK = 64 * 1024 * 1024  # bytes in a piece of a model that only the hub has
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # they compute with numpy, which the prompt does not wait for
     from mtchat.models.advice import MeasuredSpeed, ModelOffer
     from mtchat.models.survey import Survey, ThisMachine
 
-HEADINGS = ("model", "weights", "download", "memory", "tokens/s", "HumanEval")
+HEADINGS = ("model", "size", "file", "memory", "tokens/s", "HumanEval")
 CHOSEN, OTHER = "* ", "  "
 NONE = "–"
 POLICY = "default"  # whose scores are shown
@@ -77,8 +77,8 @@ def row_of(offer: "ModelOffer", sets: Sequence[str]) -> list[str]:
     return [
         offer.name,
         offer.facts.parameters,
-        f"{offer.status.bytes / 2**20:,.0f} MiB",
-        describe_memory(offer.need.total),
+        f"{offer.status.bytes / 1e9:.1f} GB",
+        f"{offer.need.least / 2**30:.1f}–{describe_memory(offer.need.total)}",
         describe_rate(offer),
         f"{offer.facts.published['humaneval']:.1f}",
         *(NONE if each is None else f"{each:.1f}" for each in measured),
@@ -98,11 +98,13 @@ def describe_state(offer: "ModelOffer") -> str:
     state = states.get(offer.status.state, offer.status.text)
     parts = [state] if state else []
     if not offer.fits:
-        parts.append("does not fit")
-    elif not offer.fast_enough:
+        parts.append("too large")
+    elif not offer.roomy:
+        parts.append("tight")
+    if offer.fits and not offer.fast_enough:
         parts.append("slow")
     if offer.research_only:
-        parts.append("research only")
+        parts.append("for research")
     return ", ".join(parts) or NONE
 
 
@@ -110,14 +112,19 @@ def footnotes(survey: "Survey") -> Iterator[str]:
     """What the columns mean, and how to go on."""
     contexts = {each.need.context for each in survey.offers}
     tokens = " to ".join(f"{each:,}" for each in sorted({min(contexts), max(contexts)}))
+    draft = ", and starter-small, which drafts tokens for the larger ones"
     yield (
-        f"memory: repacked weights, keys and values of a full context ({tokens} tokens), and "
+        f"memory: with a context of 4,096 tokens and with a full one ({tokens}): weights, keys and values, "
         f"{describe_memory(survey.offers[0].need.other)} for everything else"
+        f"{draft if any(each.need.draft for each in survey.offers) else ''}"
     )
     yield f"HumanEval: {survey.facts.published_in}"
     if sets := survey.facts.measured_sets:
         yield f"{', '.join(NAMES.get(each, each) for each in sets)}: {survey.facts.measured_in}"
-    yield f"slow: fewer than {survey.slowest:g} tokens/s"
+    yield (
+        f"slow: fewer than {survey.slowest:g} tokens/s; tight: a full context does not fit; "
+        "for research: the licence allows no commercial use"
+    )
     yield "mtchat models get NAME downloads a model; mtchat --model NAME or /model NAME uses it"
 
 
@@ -158,12 +165,15 @@ def offer_to_json(offer: "ModelOffer") -> dict[str, Any]:
         "state": offer.status.state,
         "memory": {
             "total": need.total,
+            "least": need.least,
             "weights": need.weights,
             "cache": need.cache,
             "context": need.context,
+            "draft": need.draft,
             "other": need.other,
         },
         "fits": offer.fits,
+        "fits_with_full_context": offer.roomy,
         "tokens_per_second": offer.speed and round(offer.speed, 2),
         "estimated": offer.estimated if offer.speed is not None else None,
         "published": dict(offer.facts.published),

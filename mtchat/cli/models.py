@@ -101,7 +101,7 @@ def warn_before_download(model: "BundledModel") -> None:
     view = View.of(sys.stderr)
     view.warning(licence_note(model.licence))
     known = next(each for each in load_facts().models if each.name == model.name)
-    need, free = memory_need(known.shape, machine_memory()).total, free_memory()
+    need, free = memory_need(known.shape, machine_memory()).least, free_memory()
     if need > free:
         view.warning(
             f"{model.name} needs {describe_memory(need)} of memory to run, and "

@@ -54,10 +54,12 @@ class NgramDrafter:
 
 
 class DraftModel:
-    """Proposes what a smaller model with the same vocabulary generates while it is confident.
+    """Proposes what a smaller model with the same tokens generates while it is confident.
 
-    A long n-gram match goes first. Speculative decoding: Leviathan et al. 2023, arXiv:2211.17192. A draft is
-    one id and not a distribution, so accepting it where the larger model samples the same id is exact.
+    The smaller one may have fewer rows, where both fill up their tables with unused ones; after an id that it
+    lacks only n-grams are proposed. A long n-gram match goes first. Speculative decoding: Leviathan et al.
+    2023, arXiv:2211.17192. A draft is one id and not a distribution, so accepting it where the larger model
+    samples the same id is exact.
     """
 
     def __init__(
@@ -69,16 +71,21 @@ class DraftModel:
     ) -> None:
         self.sequence = decoder.open(ids)
         self.ngrams = NgramDrafter(ids)
+        self.rows = decoder.rows
+        self.follows = all(id < self.rows for id in ids)
         self.min_probability = min_probability
         self.max_tokens = max_tokens
 
     def extend(self, ids: Sequence[int]) -> None:
         self.sequence.extend(ids)
         self.ngrams.extend(ids)
+        self.follows = self.follows and all(id < self.rows for id in ids)
 
     def propose(self, most: int) -> list[int]:
         if matched := self.ngrams.propose(most, least=TRUSTED_NGRAM):
             return matched
+        if not self.follows:
+            return self.ngrams.propose(most)
         *_, logits = self.sequence.prefill()
         found: list[int] = []
         ahead = self.sequence.fork()

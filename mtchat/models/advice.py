@@ -31,12 +31,16 @@ class MeasuredSpeed:
 
 @dataclass(frozen=True)
 class ModelOffer:
-    """A known model on this machine; `speed` is in tokens per second and None if nothing was measured."""
+    """A known model on this machine; `speed` is in tokens per second and None if nothing was measured.
+
+    It `fits` with a short context at least, and is `roomy` where a full one fits.
+    """
 
     facts: KnownModel
     status: ModelStatus
     need: MemoryNeed
     fits: bool
+    roomy: bool
     speed: float | None
     estimated: bool
     busy: bool = False  # the speed was measured beside other work
@@ -78,17 +82,16 @@ def make_offer(
     if measured is not None:
         speed = measured.tokens_per_second if own else measured.bandwidth / bytes_per_token(facts.shape)
     busy = measured is not None and measured.busy
-    return ModelOffer(facts, status, need, need.total <= free, speed, not own, busy)
+    return ModelOffer(facts, status, need, need.least <= free, need.total <= free, speed, not own, busy)
 
 
 def recommend(offers: Sequence[ModelOffer]) -> Recommendation:
     """The best by published score that fits, is fast enough, and may be used for every purpose."""
     fitting = [each for each in offers if each.fits]
     if not fitting:
-        least = min(offers, key=lambda each: each.need.total)
-        return Recommendation(
-            None, f"no model fits; {least.name} needs {describe_memory(least.need.total)} of free memory"
-        )
+        smallest = min(offers, key=lambda each: each.need.least)
+        needed = describe_memory(smallest.need.least)
+        return Recommendation(None, f"no model fits; {smallest.name} needs {needed} of free memory")
     good = [each for each in fitting if each.fast_enough and not each.research_only]
     if not good:
         quickest = max(fitting, key=lambda each: each.speed or 0.0)
@@ -115,7 +118,7 @@ def recommend_unmeasured(good: Sequence[ModelOffer]) -> Recommendation:
 def objections(offer: ModelOffer) -> Iterator[str]:
     """Why a better model is not recommended."""
     if not offer.fits:
-        yield f"needs {describe_memory(offer.need.total)}"
+        yield f"needs {describe_memory(offer.need.least)}"
     elif not offer.fast_enough and offer.speed is not None:
         yield f"{'about ' if offer.estimated else ''}{offer.speed:.1f} tokens/s"
     if offer.research_only:

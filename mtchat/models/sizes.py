@@ -7,7 +7,8 @@ and for the output matrix, Q4_K elsewhere; rows that are no multiple of 256 wide
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mtchat.inference.cpu import decoder, weights
+from mtchat.inference.cpu import decoder
+from mtchat.inference.cpu import weights as cpu_weights
 from mtchat.inference.cpu.repack import (
     Q4_MINIMA,
     Q5_SCALED,
@@ -24,7 +25,8 @@ FILE_BITS = {Q4_MINIMA: 4.5, Q6_SIGNED: 6.5625, Q5_SCALED: 5.5, Q8_SCALED: 8.5, 
 NARROW = {Q4_MINIMA: Q5_SCALED, Q6_SIGNED: Q8_SCALED}
 WIDER = ("value", "down")  # the matrices of a layer that get more bits in some layers
 EMBEDDING = "embedding"
-OTHER_MEMORY = 300 << 20  # Python, the tokenizer and the work buffers: measured with both starters
+SHORT_CONTEXT = decoder.MIN_CAPACITY  # tokens
+OTHER_MEMORY = 300 << 20  # Python, the tokenizer and the work buffers, as measured with both starters
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,26 @@ class MatrixSize:
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """The bytes that a model takes on the CPU: weights, keys and values of `context` tokens, and the rest."""
+    """The bytes that a model takes on the CPU: weights, keys and values of `context` tokens, and the rest.
+
+    A smaller model that drafts tokens for it is counted in: `draft` is its weights, `cache` that of both.
+    """
 
     weights: int
     context: int
     cache: int
+    draft: int = 0
     other: int = OTHER_MEMORY
 
     @property
     def total(self) -> int:
-        return self.weights + self.cache + self.other
+        """With a full context."""
+        return self.weights + self.draft + self.cache + self.other
+
+    @property
+    def least(self) -> int:
+        """With a context of some thousand tokens, which is that of a short session."""
+        return self.total - self.cache + self.cache * min(SHORT_CONTEXT, self.context) // self.context
 
 
 def takes_more_bits(layer: int, layers: int) -> bool:
@@ -67,7 +79,7 @@ def matrix_kind(name: str, columns: int, layers: int) -> int:
 
 def matrix_sizes(shape: CpuShape) -> Iterator[MatrixSize]:
     """All matrices and vectors of a model whose output matrix is not its embedding."""
-    for name, size in weights.part_sizes(QWEN2, shape):
+    for name, size in cpu_weights.part_sizes(QWEN2, shape):
         if len(size) == 1:
             yield MatrixSize(name, FLOATS, 4 * size[0], 4 * size[0])
             continue
@@ -99,7 +111,11 @@ def cache_bytes(shape: CpuShape, tokens: int) -> int:
     return 4 * shape.layers * shape.kv_heads * shape.head * tokens
 
 
-def memory_need(shape: CpuShape, memory: int) -> MemoryNeed:
-    """What a model takes on a machine with `memory` bytes, with its context full."""
+def memory_need(shape: CpuShape, memory: int, draft: CpuShape | None = None) -> MemoryNeed:
+    """What a model takes on a machine with `memory` bytes; `draft` drafts for it."""
     context = min(shape.context, decoder.kv_capacity(shape, memory))
-    return MemoryNeed(repacked_bytes(shape), context, cache_bytes(shape, context))
+    shapes = (shape, draft) if draft else (shape,)
+    weights = [repacked_bytes(each) for each in shapes]
+    return MemoryNeed(
+        weights[0], context, sum(cache_bytes(each, context) for each in shapes), sum(weights[1:])
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from mtchat.bundled_models import cache, catalogue
 from mtchat.bundled_models.cache import ModelStatus
 from mtchat.bundled_models.catalogue import BundledModel
+from mtchat.inference.cpu.weights import CpuShape
 from mtchat.inference.loaders import decode_probe, devices
 from mtchat.models import loader
 from mtchat.models.advice import SLOWEST, MeasuredSpeed, ModelOffer, Recommendation, make_offer, recommend
@@ -54,11 +55,18 @@ def survey_models(again: bool = False, on_measure: OnMeasure = lambda name: None
 def make_survey(machine: ThisMachine, rows: Sequence[ModelStatus], facts: KnownModels) -> Survey:
     """The offers of all models with known facts; pure."""
     by_name = {row.name: row for row in rows}
+    shapes = {each.name: each.shape for each in facts.models}
+
+    def draft_of(name: str) -> CpuShape | None:
+        """The shape of the model that drafts for one, if it is here."""
+        small = catalogue.DRAFT_MODELS.get(name, "")
+        return shapes[small] if small and by_name[small].state == cache.PRESENT else None
+
     offers = tuple(
         make_offer(
             each,
             by_name[each.name],
-            memory_need(each.shape, machine.memory),
+            memory_need(each.shape, machine.memory, draft_of(each.name)),
             machine.free_memory,
             machine.speed,
         )

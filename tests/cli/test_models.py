@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from mtchat.bundled_models import catalogue
 from mtchat.cli import model_table
 from mtchat.console.view import View
 from mtchat.errors import ExitCode
 from mtchat.models.survey import Survey
 from tests import CASES, ROOT
+from tests.support.engine_models import STARTER_SMALL
 from tests.support.known_models import survey_of
 from tests.support.local_hub import hub_of, silent_port
-from tests.support.terminal import CTRL_C, terminal
+from tests.support.terminal import CTRL_C, ENTER, terminal
 
 GOLDEN = CASES / "models"
 
@@ -34,7 +36,7 @@ def shown(survey: Survey) -> str:
     [
         ("usual", survey_of()),
         ("nothing_installed", survey_of(speed=None, installed=())),
-        ("small_and_busy", survey_of(free=4.0, speed=9.5, busy=True)),
+        ("small_and_busy", survey_of(free=3.6, speed=9.5, busy=True)),
         ("gpu", survey_of(free=300.0, speed=70.0, gpus=("NVIDIA H200",))),
     ],
 )
@@ -46,7 +48,7 @@ def test_the_table_is_as_recorded(name: str, survey: Survey, request: pytest.Fix
 
 
 def test_no_line_of_the_table_is_wider_than_100_columns() -> None:
-    assert max(map(len, model_table.table_lines(survey_of(free=4.0)))) <= 100
+    assert max(map(len, model_table.table_lines(survey_of(free=2.0)))) <= 100
 
 
 def test_the_json_has_what_the_table_has() -> None:
@@ -65,7 +67,7 @@ def test_the_json_has_what_the_table_has() -> None:
     assert seven["published"] == {"humaneval": 88.4, "mbpp": 83.5}
     assert seven["measured"] == {}
     memory = seven["memory"]
-    assert memory["total"] == memory["weights"] + memory["cache"] + memory["other"]
+    assert memory["total"] == sum(memory[part] for part in ("weights", "cache", "draft", "other"))
 
 
 def environment(cache: Path, endpoint: str) -> dict[str, str]:
@@ -152,3 +154,47 @@ def test_an_interrupted_download_says_how_it_goes_on(tmp_path: Path) -> None:
     ended = mtchat(tmp_path, "http://127.0.0.1:9", "models", "remove", "qwen2.5-coder-3b")
     assert re.fullmatch(r"removed qwen2.5-coder-3b: \d+ MiB freed\n", ended.stdout)
     assert list((tmp_path / "mtchat" / "models").iterdir()) == []
+
+
+@pytest.mark.model
+@pytest.mark.skipif(not STARTER_SMALL.exists(), reason=f"starter-small is not at {STARTER_SMALL}")
+def test_a_model_that_the_hub_delivers_is_verified_and_works_by_its_name(tmp_path: Path) -> None:
+    """The real file of starter-small, from a hub on this machine: get, list, use, remove."""
+    model = catalogue.find("starter-small")
+    content = STARTER_SMALL.read_bytes()
+    with hub_of(model.hub.repository, model.bytes, content) as endpoint:
+        words = ["-m", "mtchat", "models", "get", "starter-small"]
+        with terminal(words, ROOT, environment(tmp_path, endpoint)) as screen:
+            screen.wait("MiB/s")
+            assert screen.ended() == ExitCode.DONE
+            text = " ".join(screen.text.split())
+    assert f"verified: {model.bytes:,} bytes, SHA-256" in text
+    assert f"at revision {model.hub.revision}" in text
+    nowhere = "http://127.0.0.1:9"
+    rows = json.loads(mtchat(tmp_path, nowhere, "models", "--json").stdout)["models"]
+    assert [each["name"] for each in rows if each["state"] == "downloaded"] == ["starter-small"]
+    words = ["--model", "starter-small", "--sessions", str(tmp_path / "s"), "-p", "print the number 7"]
+    ended = mtchat(tmp_path, nowhere, *words)
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert "7" in ended.stdout
+    found = json.loads(mtchat(tmp_path, nowhere, "models", "--json").stdout)
+    assert found["machine"]["measured_speed"]["model"] == "starter-small"
+    removed = mtchat(tmp_path, nowhere, "models", "remove", "starter-small").stdout
+    assert removed.startswith("removed starter-small and its converted copy: ")
+    assert not STARTER_SMALL.with_suffix(".part").exists()
+    assert list((tmp_path / "mtchat" / "models").iterdir()) == []
+
+
+@pytest.mark.model
+@pytest.mark.terminal
+@pytest.mark.skipif(not STARTER_SMALL.exists(), reason=f"starter-small is not at {STARTER_SMALL}")
+def test_switching_to_a_model_that_is_not_here_says_how_to_get_it_and_keeps_the_other(tmp_path: Path) -> None:
+    words = ["-m", "mtchat", "--model", "starter-small", "--sessions", str(tmp_path)]
+    with terminal(words, ROOT, {"HF_ENDPOINT": "http://127.0.0.1:9"}) as screen:
+        screen.wait("starter-small")
+        screen.send("/model qwen2.5-coder-7b" + ENTER)
+        screen.wait("is loading in the background")
+        screen.send("print the number 7" + ENTER)
+        screen.wait("mtchat models get qwen2.5-coder-7b")
+        screen.send("/quit" + ENTER)
+        screen.ended()

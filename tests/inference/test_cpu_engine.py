@@ -3,7 +3,6 @@
 import itertools
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy
 import pytest
@@ -26,13 +25,13 @@ from tests.support.cpu_models import (
     SHORT,
     SIZES,
     WARM,
-    in_eight_bits,
     silent,
     start,
     teacher_forced,
     written,
 )
 from tests.support.engine_models import STARTER_SMALL, interrupted, shuffle, write_gguf
+from tests.support.plain_qwen2 import plainly
 
 pytestmark = [
     pytest.mark.slow,
@@ -91,48 +90,6 @@ def test_logits_are_those_of_a_plain_computation_with_rounded_activations(tmp_pa
         errors.append(abs(teacher_forced(ours, ids, 3) - expected).max() / expected.std())
     assert numpy.median(errors) < 1e-5
     assert max(errors) < 0.15
-
-
-def plainly(weights: dict[str, Any], config: Any, ids: list[int]) -> Any:
-    """Qwen2 restated in numpy, in float64: matrices see activations in 8 bits, attention sees halves."""
-    count, heads, groups = len(ids), config.num_attention_heads, config.num_key_value_heads
-    head = config.hidden_size // heads
-    angles = numpy.arange(count)[:, None] * 10000.0 ** -(numpy.arange(0, head, 2) / head)
-    cosine, sine = (numpy.tile(function(angles), 2)[:, None] for function in (numpy.cos, numpy.sin))
-
-    def norm(rows: Any, name: str) -> Any:
-        size = numpy.sqrt((rows**2).mean(1, keepdims=True) + config.rms_norm_eps)
-        return in_eight_bits(rows / size * weights[name])
-
-    def turned(rows: Any) -> Any:
-        rows = rows.reshape(count, -1, head)
-        other = numpy.concatenate([-rows[..., head // 2 :], rows[..., : head // 2]], axis=-1)
-        return rows * cosine + other * sine
-
-    def halves(rows: Any) -> Any:
-        return rows.astype(numpy.float16).astype(float).repeat(heads // groups, axis=1)
-
-    rows = weights["model.embed_tokens.weight"][ids]
-    for layer in range(config.num_hidden_layers):
-        part = {
-            name.split(f"layers.{layer}.")[1]: each for name, each in weights.items() if f".{layer}." in name
-        }
-        seen = norm(rows, f"model.layers.{layer}.input_layernorm.weight")
-        query, key, value = (
-            seen @ part[f"self_attn.{name}_proj.weight"].T + part[f"self_attn.{name}_proj.bias"]
-            for name in "qkv"
-        )
-        keys, values = halves(turned(key)), halves(value.reshape(count, -1, head))
-        scores = numpy.einsum("ihd,jhd->hij", turned(query), keys) / head**0.5
-        scores = numpy.exp(scores - scores.max(-1, keepdims=True)) * numpy.tri(count)
-        mixed = numpy.einsum("hij,jhd->ihd", scores / scores.sum(-1, keepdims=True), values).reshape(
-            count, -1
-        )
-        rows = rows + in_eight_bits(mixed) @ part["self_attn.o_proj.weight"].T
-        seen = norm(rows, f"model.layers.{layer}.post_attention_layernorm.weight")
-        gate, up = (seen @ part[f"mlp.{name}_proj.weight"].T for name in ("gate", "up"))
-        rows = rows + in_eight_bits(gate / (1 + numpy.exp(-gate)) * up) @ part["mlp.down_proj.weight"].T
-    return norm(rows, "model.norm.weight") @ weights["lm_head.weight"].T
 
 
 def test_any_way_to_compute_gives_the_same_bits(folder: Path) -> None:

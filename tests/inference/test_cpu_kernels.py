@@ -1,15 +1,13 @@
 """The kernels against gguf-py's own values and plain arithmetic, in every build that this processor runs."""
 
-from ctypes import byref, c_void_p
-
 import gguf
 import numpy
 import pytest
 from numpy.typing import NDArray
 
 from mtchat.inference.cpu import kernels, repack
-from mtchat.inference.cpu.weights import OVERRUN
 from tests.support.cpu_models import in_eight_bits
+from tests.support.packed_product import Product
 
 ROWS, COLUMNS = 64, 512
 HALVES = {"Q6_K": slice(208, 210), "Q4_K": slice(0, 4), "Q5_K": slice(0, 4)}
@@ -26,36 +24,6 @@ def stored(name: str) -> NDArray[numpy.uint8]:
     scales = random.normal(size=(ROWS, COLUMNS // items, (where.stop - where.start) // 2)) / 64
     raw[:, :, where] = scales.astype(numpy.float16).view(numpy.uint8)
     return raw.reshape(ROWS, -1)
-
-
-class Product:
-    """A matrix in the kernels' layout."""
-
-    def __init__(self, build: str, rows: repack.QuantBlocks) -> None:
-        laid = numpy.ascontiguousarray(repack.repack(rows))
-        assert laid.shape == (ROWS // repack.STRIP, repack.strip_bytes(rows.kind, COLUMNS))
-        self.data = numpy.concatenate([laid.ravel(), numpy.zeros(OVERRUN, numpy.uint8)])
-        self.matrix = kernels.MatrixStruct(self.data.ctypes.data, ROWS, COLUMNS, rows.kind)
-        self.library = kernels.load(build)
-
-    def rows(self) -> Array:
-        found = numpy.empty((ROWS, COLUMNS), numpy.float32)
-        for row in range(ROWS):
-            self.library.mtchat_read_row(byref(self.matrix), row, found[row].ctypes.data)
-        return found
-
-    def times(self, activations: Array, threads: int = 2) -> Array:
-        sizes = {"layers": 0, "width": 64, "heads": 1, "kv_heads": 1, "head": 64, "feed": 64}
-        model = kernels.ModelStruct(**sizes, vocabulary=16, capacity=16, epsilon=1e-6)
-        state = c_void_p(self.library.mtchat_open(byref(model), None, threads, 8))
-        found = numpy.empty((len(activations), ROWS), numpy.float32)
-        data = activations.ctypes.data
-        assert (
-            self.library.mtchat_product(state, byref(self.matrix), data, len(activations), found.ctypes.data)
-            == 0
-        )
-        self.library.mtchat_close(state)
-        return found
 
 
 def some_activations(count: int) -> Array:

@@ -24,10 +24,10 @@ SETS = {"mtpb": 0, "humaneval": 1, "mbpp": 2}  # the columns of the first table
         (21.4, 22.4, "starter", r"3b: research only; qwen2.5-coder-7b: about 5.0 tokens/s; .*14b: about 2.6"),
         (21.4, 60.0, "qwen2.5-coder-7b", r"\(qwen2.5-coder-14b: about 6.9 tokens/s\)"),
         (21.4, 200.0, "qwen2.5-coder-14b", r"^the best score of those .* allow every use$"),
-        (6.0, 200.0, "starter", r"3b: research only; qwen2.5-coder-7b: needs 6.5 GiB; .*14b: needs 10.9 GiB"),
-        (1.5, 200.0, "starter-small", r"\(starter: needs 2.2 GiB; "),
+        (5.0, 200.0, "starter", r"3b: research only; .*7b: needs 5.5 GiB; .*14b: needs 10.1 GiB"),
+        (1.5, 200.0, "starter-small", r"\(starter: needs 2.0 GiB; "),
         (21.4, 2.0, "starter-small", "the fastest that fits; none that allows every use writes 8 tokens/s"),
-        (0.5, 22.4, None, "no model fits; starter-small needs 1.1 GiB of free memory"),
+        (0.5, 22.4, None, "no model fits; starter-small needs 0.8 GiB of free memory"),
         (21.4, None, "starter", "^fits; how fast larger ones are is known once a starter was used here$"),
         (1.5, None, "starter-small", "fits; how fast"),
     ],
@@ -47,6 +47,12 @@ def test_a_speed_that_was_measured_beside_other_work_speaks_against_no_model() -
     assert survey.recommendation.reason.endswith("is known once this machine is idle")
     assert all(each.fast_enough for each in survey.offers)
     assert not any(each.fast_enough for each in survey_of(speed=3.0).offers[1:])
+
+
+def test_a_model_fits_with_a_short_context_before_it_fits_with_a_full_one() -> None:
+    fitting = {free: survey_of(free).offers[1] for free in (1.9, 2.0, 3.0, 3.2)}
+    assert [each.fits for each in fitting.values()] == [False, True, True, True]
+    assert [each.roomy for each in fitting.values()] == [False, False, False, True]
 
 
 def test_only_the_measured_speed_is_no_estimate() -> None:

@@ -108,3 +108,12 @@ def test_the_context_is_what_the_memory_of_the_machine_allows(name: str, memory:
     need = sizes.memory_need(by_name(name).shape, memory)
     assert need.context == context
     assert need.total == need.weights + need.cache + need.other
+
+
+def test_a_model_that_drafts_takes_memory_too() -> None:
+    small, starter = by_name("starter-small").shape, by_name("starter").shape
+    alone, both = sizes.memory_need(starter, 32 * GIB), sizes.memory_need(starter, 32 * GIB, small)
+    assert both.draft == sizes.repacked_bytes(small)
+    assert both.cache - alone.cache == sizes.cache_bytes(small, both.context)
+    assert both.total - alone.total == both.draft + both.cache - alone.cache
+    assert both.total - both.least == both.cache * 7 // 8

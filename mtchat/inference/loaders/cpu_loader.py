@@ -128,7 +128,7 @@ def make_drafter(
     small = make_decoder(
         repack_once(draft, [draft], hash_weights([draft], cache, report), cache, report), decoder
     )
-    if small.model.shape.vocabulary != decoder.model.shape.vocabulary:
+    if small.model.shape.vocabulary > decoder.model.shape.vocabulary:
         return NgramDrafter
     return lambda ids: DraftModel(small, ids)
 
