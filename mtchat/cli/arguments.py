@@ -236,7 +236,21 @@ def bench_parser() -> Parser:
         "runs", nargs="+", type=Path, metavar="RUN", help="results files, as written with --out"
     )
     report.add_argument(
-        "--table", action="store_true", help="a column for each set, and gains over the first run of each"
+        "--table", action="store_true", help="a column for each set, gains, and what the programs are like"
+    )
+    report.add_argument(
+        "--folds",
+        nargs="?",
+        type=int,
+        const=5,
+        metavar="N",
+        help="gains set by set and in N folds of the problems, and which ways to keep (default: 5 folds)",
+    )
+    report.add_argument(
+        "--baseline",
+        default="",
+        metavar="WAY",
+        help="the way that gains are over, as tables name it (default: plain, else that of the first run)",
     )
     report.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     report.add_argument("--plot", type=Path, metavar="FILE.png", help="write a plot (needs matplotlib)")

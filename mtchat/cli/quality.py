@@ -16,13 +16,14 @@ from mtchat.bench.quality import suite as suites
 from mtchat.bench.quality.answer_cache import AnswerCache
 from mtchat.bench.quality.chart import chart
 from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, TimeLimit
+from mtchat.bench.quality.folds import format_folds
 from mtchat.bench.quality.pool import PlannedRun, Runners, evaluate, hash_tasks, select_tasks
 from mtchat.bench.quality.report import comparison, summary, to_json
 from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
 from mtchat.bench.quality.score_cache import ScoreCache
 from mtchat.bench.quality.sets import DataSet, find_sets, name_set
 from mtchat.bench.quality.suite import MULTI, Task
-from mtchat.bench.quality.table import format_table
+from mtchat.bench.quality.table import describe_way, format_table
 from mtchat.bench.quality.ways import Way, in_modes, parse_ways, short_name
 from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
@@ -82,8 +83,15 @@ def print_report(args: argparse.Namespace) -> None:
     """Print one run in full, or several as a table; write figures and a plot to files if asked."""
     check_targets(args.json, args.plot)
     runs = [read(path) for path in args.runs]
-    if args.table:
-        print(format_table(runs), end="")
+    if args.folds is not None and args.folds < 2:
+        raise UsageError("--folds must be at least 2")
+    if args.baseline and args.baseline not in map(describe_way, (run.header for run in runs)):
+        ways = ", ".join(dict.fromkeys(describe_way(run.header) for run in runs))
+        raise UsageError(f"no run is of the way {args.baseline!r}; the ways are: {ways}")
+    if args.folds:
+        print(format_folds(runs, args.folds, args.baseline), end="")
+    elif args.table:
+        print(format_table(runs, args.baseline), end="")
     else:
         print(summary(runs[0]) if len(runs) == 1 else comparison(runs), end="")
     if args.json:

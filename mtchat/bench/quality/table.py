@@ -31,17 +31,25 @@ def first_mode(suite: str) -> str:
     return suites.load(suite).MODES[0] if suite in plugins.names(suites.SUITES) else ""
 
 
-def format_table(runs: Sequence[RecordedRun], verdict: Criterion = STRICT) -> str:
-    """The rates of all runs, and what each gains over the first run of its model and set; Markdown.
+def baseline_first(runs: Sequence[RecordedRun], baseline: str = "") -> list[RecordedRun]:
+    """The runs with those first that others are compared with: the way `baseline`, else plain ones.
 
-    Where files are named by a pattern their order says nothing, so `plain`, if it is there, is the first.
+    Where files are named by a pattern their order says nothing.
+    """
+    return sorted(runs, key=lambda run: describe_way(run.header) != (baseline or PLAIN))
+
+
+def format_table(runs: Sequence[RecordedRun], baseline: str = "", verdict: Criterion = STRICT) -> str:
+    """The rates of all runs, and what each gains over the baseline of its model and set; Markdown.
+
+    The baseline is that of `baseline_first`.
     Rates are over the conversations that all runs of a model and set have, so that they can be compared when
     the time of a run was over before its end.
     """
     if not any(run.rows for run in runs):
         return "no conversation is finished yet\n"
     sets = list(dict.fromkeys(run.header.set_name for run in runs))
-    runs = sorted(runs, key=lambda run: describe_way(run.header) != PLAIN)
+    runs = baseline_first(runs, baseline)
     common = [restrict(run, runs) for run in runs]
     rates = [["model", "way", *sets], *rate_rows(common, sets, verdict)]
     gains = [["model", "way", *sets], *gain_rows(common, sets, verdict)]
@@ -54,7 +62,7 @@ def format_table(runs: Sequence[RecordedRun], verdict: Criterion = STRICT) -> st
     ]
     if len(gains) > 1:
         first = describe_way(runs[0].header)
-        parts += [f"Points above the first way ({first}), in pairs, with 95 % intervals:\n"]
+        parts += [f"Points above {first}, in pairs, with 95 % intervals:\n"]
         parts += [markdown_table(gains)]
     parts += ["What the programs are like, in percent; the last column compares lines of code:\n"]
     parts += [markdown_table([["model", "way", "set", *PROGRAMS], *program_rows(common)], 3)]
