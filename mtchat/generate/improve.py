@@ -373,9 +373,9 @@ class Refinement:
         self, draft: Turn, drawn: Sequence[RawCompletion], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft from completions with successive seeds; those of comments alone are left out."""
-        generator, plan = self.generator, draft.provenance.context
+        generator, plan, rules = self.generator, draft.provenance.context, self.generator.policy.rules
         for number, completion in enumerate(drawn):
-            chunk = postprocess(generator.family, completion.text, base, generator.policy.rules, plan)
+            chunk = postprocess(generator.family, completion.text, base, rules, plan, drops_repeats=rules)
             provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
             module = parse_module(chunk)
             if module is None or module.body:

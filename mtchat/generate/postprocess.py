@@ -1,7 +1,8 @@
 """Turns a completion into the chunk of a turn, and repairs it by rule where only one repair is possible.
 
 The rules follow LlmFix (arXiv:2409.00676): indentation, a tail that was cut off, missing imports; also names
-that an earlier turn spells differently, and `return` outside of functions."""
+that an earlier turn spells differently, `return` outside of functions, and statements that repeat earlier
+ones."""
 
 import ast
 import re
@@ -16,6 +17,7 @@ from pyflakes.messages import UndefinedLocal, UndefinedName
 
 from mtchat.edits.fold import drop_folded_copies
 from mtchat.edits.mend import add_imports, print_returns, rename_unbound
+from mtchat.edits.repeats import drop_repeats
 from mtchat.generate.context import folded_codes
 from mtchat.generate.prompt.family import Family
 from mtchat.session.names import bound_names, compiles, parse_module, parts_of
@@ -118,14 +120,24 @@ CLOSE_MATCH = 0.85  # the similarity, up to 1, from which on a name counts as a 
 SHORTEST_NAME = 4  # letters of the shortest name that is corrected
 
 
-def postprocess(family: Family, text: str, base: Session, rules: bool, plan: ContextPlan = EVERYTHING) -> str:
+def postprocess(
+    family: Family,
+    text: str,
+    base: Session,
+    rules: bool,
+    plan: ContextPlan = EVERYTHING,
+    *,
+    drops_repeats: bool = False,
+) -> str:
     """The chunk that a completion adds to a session, repaired by rule if `rules` is set.
 
-    Folded code from the prompt that the model repeats is not new code and is removed.
+    Folded code from the prompt that the model repeats is not new code and is removed, and so is, with
+    `drops_repeats`, what earlier code did already.
     """
     before = base.program.source
     code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, plan))
-    return apply_rules(code, before) if rules else code
+    code = apply_rules(code, before) if rules else code
+    return drop_repeats(code, before) if rules and drops_repeats else code
 
 
 def apply_rules(code: str, before: str) -> str:

@@ -144,7 +144,7 @@ class TurnGenerator:
         return TurnRequest(base, instruction, signed, typed, provenance.of, rest)
 
     def signed(self, provenance: Generated, sampling: Sampling) -> Generated:
-        """A provenance with this model, this family and the sampling filled in."""
+        """A provenance with this model, this family, the sampling and what the rules do filled in."""
         card = self.card
         return replace(
             provenance,
@@ -153,6 +153,7 @@ class TurnGenerator:
             precision=card.precision,
             family=self.family_name,
             sampling=sampling,
+            drops_repeats=provenance.rules,
         )
 
     def fitted(self, request: TurnRequest) -> TurnContext:
@@ -223,7 +224,10 @@ class TurnGenerator:
         A correction is merged into the old chunk, and of a whole program each turn has its own part.
         """
         base = program_before(provenance, base)
-        code = postprocess(self.family, text, base, provenance.rules, provenance.context)
+        made = provenance
+        code = postprocess(
+            self.family, text, base, made.rules, made.context, drops_repeats=made.drops_repeats
+        )
         if isinstance(provenance, Rewrite) and provenance.steps:
             return part_for(code, base.path_to(provenance.of), *provenance.steps)
         if not isinstance(provenance, Correction) or not base.language.runs:

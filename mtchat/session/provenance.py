@@ -40,6 +40,7 @@ class GenerationRecord:
     `rules` says that the code was repaired by rule, and `context` how the prompt showed the turns before.
     `state` is what was said before the instruction about the program so far: its last output, its variables.
     A turn that replaces another has that turn's, so that the prompts of later turns begin as they did.
+    `drops_repeats` says that the rules removed what only repeats earlier code, which older sessions keep.
     """
 
     model: str = ""
@@ -51,6 +52,7 @@ class GenerationRecord:
     rules: bool = False
     context: ContextPlan = EVERYTHING
     state: str = ""
+    drops_repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,7 @@ class ProvenanceRecord:
     rederives: str = ""
     state: str = ""
     steps: tuple[int, ...] = ()
+    drops_repeats: bool = False
 
 
 # in every file; what was added later is left out where it says nothing, so that older turns keep their ids
@@ -173,6 +176,7 @@ def record_of(provenance: Provenance) -> ProvenanceRecord:
         folded=provenance.context.folded,
         forgotten=provenance.context.forgotten,
         state=provenance.state,
+        drops_repeats=provenance.drops_repeats,
     )
     match provenance:
         case Step(error=error, files=files, rederives=rederives):
@@ -202,6 +206,7 @@ def provenance_of(flat: ProvenanceRecord) -> Provenance:
         flat.rules,
         context,
         flat.state,
+        flat.drops_repeats,
     )
     shared = {name: getattr(found, name) for name in GenerationRecord.__dataclass_fields__}
     if flat.afresh:

@@ -25,7 +25,7 @@ from mtchat.session.navigation import redo_steps, undo_steps
 from mtchat.session.outcome import Outcome, Reason
 from mtchat.session.program import Program
 from mtchat.session.prompt import Usage
-from mtchat.session.provenance import Rewrite
+from mtchat.session.provenance import Rewrite, as_json
 from mtchat.session.session import Session
 from mtchat.session.turn import EDITED, Turn, TurnOptions
 from mtchat.store import Log, load
@@ -483,3 +483,28 @@ def test_likelihood_weighs_and_breaks_ties():
 )
 def test_what_is_shown_is_compared_however_it_is_written(one: str, other: str, alike: bool):
     assert candidate(one, 0.0).ends_like(candidate(other, 0.0)) == alike
+
+
+XS = "import re\n\nxs = [3, 1]\ny = 2"
+AGAIN = "import re\nxs = [3, 1]\nprint(max(xs))"
+
+
+def test_what_earlier_turns_did_already_is_not_done_again_by_rule():
+    one = observed(Policy(rules=True), set_xs=[XS], show_the_most=[AGAIN])
+    session = one.take("set xs", "show the most")
+    assert chunks(session) == [XS, "print(max(xs))"]
+    assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None, None]
+
+
+def test_a_turn_of_an_older_session_is_made_again_with_its_repetitions():
+    one = observed(Policy(rules=True), set_xs=[XS], show_the_most=[AGAIN])
+    session = one.take("set xs", "show the most")
+    last = session.path[-1]
+    old = replace(last, chunk=AGAIN, provenance=replace(last.provenance, drops_repeats=False))
+    assert "drops_repeats" not in as_json(old.provenance)
+    assert list(TurnGenerator(instruct, one.model.complete).verify(session.undo().add(old))) == [None, None]
+
+
+def test_without_rules_a_repetition_stays():
+    one = observed(PLAIN, set_xs=["xs = [3, 1]"], show_the_most=[AGAIN])
+    assert chunks(one.take("set xs", "show the most"))[1] == AGAIN

@@ -179,7 +179,7 @@ def test_a_recap_is_compared_without_a_run_where_the_user_is_asked(asked: Callab
     one = asked("", "")
     one.take("define x", "print x", "/recap new")
     assert len(one.ran) == 2
-    assert one.chunks == ["", "print(x)"]
+    assert one.chunks == ["print(x)"]
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_the_new_program_is_shown_beside_the_present_one_and_taken_when_it_is_ty
     assert "\n- x = 1\n" in text
     assert "both print:\n│ 1\n✓ ran" in text
     text = say(screen, "new", "/goto before-recap returns to the old one")
-    assert "now at turn 2: print x" in text
+    assert "now at turn 1: define x / print x" in text
     saved = session(tmp_path)
     assert saved.program.source == "print(x)\n"
     assert set(saved.branches) == {"before-recap"}
@@ -47,7 +47,7 @@ def test_ctrl_c_at_the_question_keeps_the_present_program_and_the_new_one_beside
     screen.send(CTRL_C)
     screen.wait("the program is unchanged; /goto recap switches to the new one")
     assert session(tmp_path).program.source == "x = 1\n\nprint(x)\n"
-    say(screen, "/goto recap", "now at turn 2: print x")
+    say(screen, "/goto recap", "now at turn 1: define x / print x")
     assert session(tmp_path).program.source == "print(x)\n"
 
 
