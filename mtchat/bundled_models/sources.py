@@ -125,15 +125,21 @@ def open_request(request: urllib.request.Request, model: BundledModel, seconds: 
     except urllib.error.HTTPError as error:
         error.close()
         raise SourceError(f"the server answered {error.code} {error.reason}") from None
-    except urllib.error.URLError as error:
-        raise SourceError(str(error.reason)) from None
     except (OSError, HTTPException) as error:
-        raise SourceError(str(error) or type(error).__name__) from None
+        raise SourceError(explain_connection(error, seconds)) from None
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     if response.status != 206 or total != str(model.bytes):
         response.close()
         raise SourceError("the server answered, but not with this file")
     return response
+
+
+def explain_connection(error: OSError | HTTPException, seconds: float) -> str:
+    """Why a server was not reached, in one line."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, TimeoutError):
+        return f"no answer in {seconds:g} s"
+    return str(cause) or type(cause).__name__
 
 
 PIP_STALL_SECONDS = 25.0
