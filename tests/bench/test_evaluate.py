@@ -269,50 +269,6 @@ def test_a_real_run_that_is_killed_goes_on_and_comes_to_the_same(data: Path, tmp
     assert read(out).rows[: len(done)] == done
 
 
-class Wanting(Counting):
-    """A suite whose programs pass when they print one more than x."""
-
-    def score(self, task: Task, chunks: Sequence[str], run: RunProgram) -> Score:
-        passes = chunks[-1] == "print(x + 1)"
-        return Score(passes, passes, "" if passes else "wrong")
-
-
-class DoubtfulModel(CountedModel):
-    """A model of two minds about what x is to be shown as, which takes "make it two" for a change."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.default = "x = 2\n```"
-        self.readings = {"make it two": "change 1"}
-
-    def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
-        for number in range(count):
-            said = f"print(x + {1 - number % 2})\n```"
-            yield number, Piece(said, Usage(50, 0, 6, finish="stop", logprob=-3.0))
-
-
-@pytest.mark.parametrize(
-    ("instructions", "readings"),
-    [
-        (("set x", "show x"), ("step", "step")),
-        (("set x", "make it two", "show x"), ("step", "change 1", "step")),
-    ],
-)
-def test_a_simulated_user_says_at_the_last_instruction_what_is_meant_and_is_counted(
-    instructions: tuple[str, ...], readings: tuple[str, ...]
-):
-    def held(ask: bool) -> ScoredSample:
-        one = bench("select", DoubtfulModel(), corrections=True)
-        task = replace(TASK, instructions=instructions, preamble="")
-        return run_task(replace(one, scoring=Wanting().score, ask=ask), task, 0, run_here, run_here)
-
-    asked, silent = held(True), held(False)
-    assert (asked.chunks[-1], asked.strict) == ("print(x + 1)", True)
-    assert (asked.answered, asked.needless) == (1, 0)
-    assert (silent.strict, silent.asked) == (False, 0)
-    assert asked.readings == silent.readings == readings
-
-
 CHANGED = replace(TASK, instructions=("set x", "make it two", "show x", "is that so?"), preamble="")
 
 

@@ -115,3 +115,8 @@ def test_the_solution_of_humaneval_follows_its_prompt(tmp_path: Path):
     for solution, reference in (("    return 1\n", "def f():\n    return 1\n"), (None, "")):
         path = written(tmp_path / "few.jsonl", row | {"canonical_solution": solution})
         assert humaneval.tasks(path, SINGLE)[0].reference == reference
+
+
+def test_the_places_of_changes_are_those_of_the_turns(tmp_path: Path):
+    path = written(tmp_path / "few.jsonl", STEPS | {"changes": [1, 2]})
+    assert [mtpb.tasks(path, mode)[0].changes for mode in (MULTI, SINGLE)] == [(1, 2), ()]

@@ -508,6 +508,8 @@ GOOD = {"mtpb": STEPS, "humaneval": HUMANEVAL, "mbpp": MBPP, "pro": PRO}
         ("mtpb", {"prompts": ["Print {A:q}."]}, "item 1 of prompts does not fit item 1 of inputs"),
         ("mtpb", {"max_gen_length": "128"}, "max_gen_length must be an integer of at least 1"),
         ("mtpb", {"max_gen_length": -1}, "max_gen_length must be an integer of at least 1"),
+        ("mtpb", {"changes": 2}, "changes is not a list of integers"),
+        ("mtpb", {"changes": ["2"]}, "changes is not a list of integers"),
         ("mtpb", {"id": None}, "id is not a string or an integer"),
         ("mtpb", {"prompts": ["\ud800"]}, "contains a lone surrogate"),
         ("mtpb", {"id": 1}, "id 1 is already used by line 1"),

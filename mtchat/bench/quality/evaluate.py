@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program, RunInputs
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.provenance import Repair, Rework
+from mtchat.session.session import Session
 from mtchat.session.settings import Limits, Sampling, Settings
 
 REFUSED = "refused"
@@ -147,16 +149,24 @@ def run_task(
     """One sample of a conversation, scored; `run` runs its turns, and `judge` the program to be scored."""
     began, limit = time.monotonic(), evaluation.limit
     run, judge = in_time(run, limit), in_time(judge, limit)
-    meter, user = UsageMeter(evaluation.model, limit), SimulatedUser(evaluation.scoring, task, judge)
-    seed = evaluation.settings.seed + SEED_STEP * sample
-    chat = evaluation.conversation(
-        meter,
-        FunctionRunner(run),
-        settings=replace(evaluation.settings, seed=seed, max_tokens=task.length),
-        family=evaluation.family,
-        on_event=meter.on_event,
-        questions=user if evaluation.ask else None,
-    )
+    meter, settings = UsageMeter(evaluation.model, limit), settings_for(evaluation, task, sample)
+
+    def begin(model: UsageMeter, user: SimulatedUser | None) -> Conversation:
+        runner, family, listen = FunctionRunner(run), evaluation.family, model.on_event
+        return evaluation.conversation(
+            model, runner, settings=settings, family=family, on_event=listen, questions=user
+        )
+
+    def finish(session: Session, heard: int) -> tuple[str, ...]:
+        other = begin(UsageMeter(evaluation.model, limit), None)  # what a user knows costs nothing
+        other.session = session
+        for instruction in task.instructions[heard:]:
+            with suppress(MtchatError):
+                other.take(instruction)
+        return tuple(turn.chunk for turn in other.session.path)
+
+    user = SimulatedUser(evaluation.scoring, task, judge, finish)
+    chat = begin(meter, user if evaluation.ask else None)
     chat.session = replace(chat.session, preamble=task.preamble)
     clock: list[float] = []
     readings: tuple[str, ...] = ()
@@ -167,7 +177,10 @@ def run_task(
         for user.heard, instruction in enumerate(task.instructions, start=1):
             start = time.monotonic()
             try:
-                chat.take(instruction)
+                if evaluation.ask and chat.detects_corrections:
+                    chat.follow(instruction, user.read(chat.understand(instruction)))
+                else:
+                    chat.take(instruction)
             except MtchatError:  # the context is full, or a change was refused, as of a name that is taken
                 if not chat.session.path:
                     raise
@@ -202,6 +215,12 @@ def run_task(
         readings=readings,
         measures=measure_program(program, chunks, task.reference),
     )
+
+
+def settings_for(evaluation: Evaluation, task: Task, sample: int) -> Settings:
+    """The settings of one sample of a conversation."""
+    seed = evaluation.settings.seed + SEED_STEP * sample
+    return replace(evaluation.settings, seed=seed, max_tokens=task.length)
 
 
 def in_time(run: RunProgram, limit: TimeLimit) -> RunProgram:

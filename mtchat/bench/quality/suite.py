@@ -32,6 +32,7 @@ class Task:
     `input` numbers the inputs of a problem that has several; `length` is the token limit of a reply. With
     `prompt` there is no conversation: the model continues this text up to the first of `stops`. `facts` are
     the suite's own JSON values. `reference` is a program that solves the problem, "" if the data has none.
+    `changes` are the places, from 0, of the instructions that change what an earlier one has made.
     """
 
     problem: str
@@ -44,6 +45,7 @@ class Task:
     stops: tuple[str, ...] = ()
     facts: Any = None
     reference: str = ""
+    changes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

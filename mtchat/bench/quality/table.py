@@ -6,11 +6,20 @@ from mtchat import plugins
 from mtchat.bench.output import markdown_table
 from mtchat.bench.quality import suite as suites
 from mtchat.bench.quality.report import UNKNOWN, difference_cell, percent
-from mtchat.bench.quality.results import PLAIN, VERDICTS, Criterion, compare, describe_programs, rate
+from mtchat.bench.quality.results import (
+    PLAIN,
+    VERDICTS,
+    Criterion,
+    add_costs,
+    compare,
+    describe_programs,
+    rate,
+)
 from mtchat.bench.quality.run_file import RecordedRun, RunHeader
 from mtchat.bench.quality.suite import ScoredSample
 
 STRICT = VERDICTS["strict"]
+QUESTIONS = ("conversations with one", "asked", "answered", "needless")
 PROGRAMS = (
     "a statement twice",
     "bound again unused",
@@ -66,6 +75,9 @@ def format_table(runs: Sequence[RecordedRun], baseline: str = "", verdict: Crite
         parts += [markdown_table(gains)]
     parts += ["What the programs are like, in percent; the last column compares lines of code:\n"]
     parts += [markdown_table([["model", "way", "set", *PROGRAMS], *program_rows(common)], 3)]
+    if questions := list(question_rows(common)):
+        parts += ["Questions, which a simulated user answers; needless where the first answer is right:\n"]
+        parts += [markdown_table([["model", "way", "set", *QUESTIONS], *questions], 3)]
     return "\n".join(parts)
 
 
@@ -124,6 +136,17 @@ def program_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
             shares = (made.repeating, made.dead, made.faulty, made.with_code)
             lines = f"{made.lines:.1f}" + f" ({made.to_reference:.2f})" * bool(made.to_reference)
             yield [*key, name, *(f"{100 * each:.1f}" for each in shares), lines]
+
+
+def question_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
+    """The questions of the runs whose user could be asked."""
+    for key, found in group_rows(runs).items():
+        for name, run in found.items():
+            if run.header.ask:
+                costs = add_costs(run.rows)
+                counts = (costs.asked, costs.answered, costs.needless)
+                asked = sum(row.asked > 0 for row in run.rows)
+                yield [*key, name, f"{asked} of {len(run.rows)}", *map(str, counts)]
 
 
 def count_conversations(runs: Sequence[RecordedRun], name: str) -> str:

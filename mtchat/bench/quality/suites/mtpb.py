@@ -54,7 +54,7 @@ def make_tasks(problem: dict[str, Any], mode: str) -> Iterator[Task]:
     ignore the rest.
     """
     most = optional_integer(problem, "max_gen_length") or LENGTH
-    prompts = check_texts(problem["prompts"], "prompts")
+    prompts, changes = check_texts(problem["prompts"], "prompts"), places_of_changes(problem)
     pairs = list(zip(problem["inputs"], problem["outputs"], strict=False))
     if len(pairs) < max(len(problem["inputs"]), 1):
         raise ValueError(f"{len(problem['outputs'])} outputs for {len(problem['inputs'])} inputs")
@@ -70,7 +70,16 @@ def make_tasks(problem: dict[str, Any], mode: str) -> Iterator[Task]:
             preamble=BEGINNING,
             facts=gold,
             reference=str(problem.get("reference") or ""),
+            changes=() if single else changes,
         )
+
+
+def places_of_changes(problem: dict[str, Any]) -> tuple[int, ...]:
+    """The places of the prompts that change an earlier turn, an optional field of our own sets."""
+    places = problem.get("changes") or []
+    if not isinstance(places, list) or any(type(each) is not int for each in places):
+        raise ValueError("changes is not a list of integers")
+    return tuple(places)
 
 
 def fill_step(prompt: str, values: object, at: int, number: int) -> str:
