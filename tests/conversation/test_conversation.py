@@ -446,3 +446,28 @@ def test_no_state_is_asked_for_or_told_where_the_policy_or_the_user_does_not_wan
     assert chat.outcome is not None
     assert chat.outcome.state == ()
     assert user_texts(model.asked[-1][0]) == ["define x", "define y"]
+
+
+@pytest.mark.sandbox
+@needs_sandbox
+def test_the_state_outlives_the_process_with_the_session_and_gives_the_same_prompt(tmp_path: Path) -> None:
+    replies = {
+        "keep the names": "class Loud:\n    def __repr__(self):\n        print('called')\n\n"
+        "loud, names = Loud(), ['ana', 'bo']\nprint('kept')",
+        "count them": "count = len(names)",
+        "print it": "print(count)",
+    }
+    model, settings = FakeModel(replies), Settings(policy="state")
+    with Conversation(model, store=tmp_path / "one.jsonl", settings=settings) as chat:
+        chat.send("keep the names")
+        assert chat.send("count them").turn.provenance.state == (
+            "The code so far printed:\nkept\n\n"
+            "Variables now:\nLoud: class\nloud: Loud\nnames: list of 2 str ['ana', 'bo']"
+        )
+        prompt = chat.generator().prompt(chat.session, "print it")
+        assert chat.outcome is not None
+        assert chat.outcome.stdout == "kept\n"
+    with Conversation(FakeModel(replies), store=tmp_path / "one.jsonl", settings=settings) as again:
+        assert again.generator().prompt(again.session, "print it") == prompt
+        assert again.send("print it").turn.provenance.state == "Variables now:\ncount: int 2"
+        assert list(again.verify()) == [None] * 3

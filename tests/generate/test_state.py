@@ -11,9 +11,10 @@ from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
-from mtchat.session.provenance import Step
+from mtchat.session.provenance import Rework, Step
 from mtchat.session.session import Session
-from tests.support.generate import CARD, GREEDY, ScriptedModel, run, taken
+from mtchat.session.turn import INTERRUPTED
+from tests.support.generate import CARD, CTRL_C, GREEDY, ScriptedModel, run, taken
 
 STATE = Policy(state=PARTS)
 
@@ -163,3 +164,25 @@ def test_what_a_folded_turn_was_told_is_told_again() -> None:
 
 def test_a_program_that_has_not_run_has_no_state() -> None:
     assert telling().step(Session(), "make x", GREEDY).provenance.state == ""
+
+
+def test_a_turn_that_is_continued_begins_with_the_prompt_that_it_had() -> None:
+    generator = telling("x = 1", f"y = 2\nz = {CTRL_C}3")
+    session = taken(generator, "make x", "make y and z")
+    assert session.path[-1].status == INTERRUPTED
+    request = generator.request_again(session, 2, "make y and z", Rework(of=session.head), GREEDY)
+    again = generator.fitted(request).prompt
+    assert isinstance(generator.complete, ScriptedModel)
+    before, _ = generator.complete.asked[-1]
+    assert again.messages == before.messages
+    assert again.opening.startswith(before.opening)
+    assert again.begun == "y = 2\n"
+
+
+def test_what_is_told_of_a_failing_program_comes_with_its_error() -> None:
+    generator = telling("x = 1\nprint('so far')\n1 / 0", "x = 2")
+    taken(generator, "make x", "make it two")
+    assert messages(generator)[-1] == (
+        "The program so far fails:\n\nturn 1, line 3: ZeroDivisionError: division by zero\n\n"
+        "The code so far printed:\nso far\n\nmake it two"
+    )
