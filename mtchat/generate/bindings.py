@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from mtchat.session.names import OWN_SCOPE, blocks_of, parse_module
 from mtchat.session.outcome import IMPORTED
@@ -46,10 +47,12 @@ class Binding:
         return without_docstrings(self.node) == without_docstrings(other.node)
 
 
+@lru_cache(maxsize=4096)
 def bindings_of(code: str) -> tuple[Binding, ...]:
     """The bindings of a chunk in their order; none where it does not parse.
 
-    Augmented assignments and annotations without a value are none, since they give no new meaning.
+    Augmented assignments and annotations without a value are none, since they give no new meaning. The chunks
+    of a long session are read once. The nodes belong to all callers: they must not be changed.
     """
     module = parse_module(code)
     try:
