@@ -10,7 +10,7 @@ from mtchat.models.memory import describe_memory
 
 if TYPE_CHECKING:  # they compute with numpy, which the prompt does not wait for
     from mtchat.models.advice import MeasuredSpeed, ModelOffer
-    from mtchat.models.survey import Survey, ThisMachine
+    from mtchat.models.survey import Survey
 
 HEADINGS = ("model", "size", "file", "memory", "tokens/s", "HumanEval")
 CHOSEN, OTHER = "* ", "  "
@@ -22,8 +22,8 @@ NAMES = {"mtpb": "MTPB"}  # of benchmarks
 
 def show(survey: "Survey", view: View) -> None:
     """Print what fits this machine, what is recommended, and where the numbers come from."""
-    for line in machine_lines(survey.machine):
-        view.line(line)
+    for line in machine_lines(survey):
+        view.say(line)
     view.line()
     for number, line in enumerate(table_lines(survey)):
         view.line(line, "" if number else BOLD)
@@ -35,12 +35,14 @@ def show(survey: "Survey", view: View) -> None:
         view.note(line)
 
 
-def machine_lines(machine: "ThisMachine") -> Iterator[str]:
+def machine_lines(survey: "Survey") -> Iterator[str]:
+    machine = survey.machine
     yield f"this machine: {describe_memory(machine.free_memory)} of memory free, {machine.processor}"
     if machine.gpus:
+        sizes = ", ".join(f"{each.half_bytes / 1e9:.1f}" for each in survey.offers)
         yield (
-            f"GPU: {', '.join(machine.gpus)}; mtchat uses it unless --device cpu is given, with 16-bit "
-            "weights; memory and speed below are those of the CPU"
+            f"GPU: {', '.join(machine.gpus)}; mtchat uses it unless --device cpu is given. "
+            f"The 16-bit weights of these models take {sizes} GB there; memory and speed below are of the CPU"
         )
     yield describe_speed(machine.speed)
 
@@ -172,6 +174,7 @@ def offer_to_json(offer: "ModelOffer") -> dict[str, Any]:
             "draft": need.draft,
             "other": need.other,
         },
+        "weights_16_bit": offer.half_bytes,
         "fits": offer.fits,
         "fits_with_full_context": offer.roomy,
         "tokens_per_second": offer.speed and round(offer.speed, 2),

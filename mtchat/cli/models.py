@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,11 @@ def show_other_models(view: View) -> None:
     from mtchat.inference.loaders import licences
     from mtchat.models import loader
 
-    view.note(f"files: {cache.models_folder()}")
+    for what, folder in (
+        ("model files", cache.models_folder()),
+        ("converted copies", loader.converted_folder()),
+    ):
+        view.note(f"{what}: {bytes_on_disk(folder) / 1e9:.1f} GB in {folder}")
     view.line()
     for name, source in loader.plugin_models():
         view.line(f"{name}: {source}")
@@ -68,6 +73,16 @@ def show_other_models(view: View) -> None:
     for names, licence in licences.FAMILY:
         view.line(f"  {names}, {licence}")
     view.line("mtchat --model also takes a folder with safetensors, a .gguf file or a hub name")
+
+
+def bytes_on_disk(folder: Path) -> int:
+    """What the files below a folder take."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # another process may be at work there
+                found += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return found
 
 
 def get_models(names: list[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mtchat.bundled_models.cache import ModelStatus
 from mtchat.models.facts import KnownModel
 from mtchat.models.memory import describe_memory
-from mtchat.models.sizes import MemoryNeed, bytes_per_token
+from mtchat.models.sizes import MemoryNeed, bytes_per_token, half_bytes
 
 SLOWEST = 8.0  # tokens per second: a turn of 80 tokens then takes ten seconds
 RESEARCH = "qwen-research"  # a licence that forbids commercial use
@@ -33,12 +33,14 @@ class MeasuredSpeed:
 class ModelOffer:
     """A known model on this machine; `speed` is in tokens per second and None if nothing was measured.
 
-    It `fits` with a short context at least, and is `roomy` where a full one fits.
+    `half_bytes` is what its weights take on a GPU. It `fits` with a short context at least, and is `roomy`
+    where a full one fits.
     """
 
     facts: KnownModel
     status: ModelStatus
     need: MemoryNeed
+    half_bytes: int
     fits: bool
     roomy: bool
     speed: float | None
@@ -82,7 +84,14 @@ def make_offer(
     if measured is not None:
         speed = measured.tokens_per_second if own else measured.bandwidth / bytes_per_token(facts.shape)
     busy = measured is not None and measured.busy
-    return ModelOffer(facts, status, need, need.least <= free, need.total <= free, speed, not own, busy)
+    return ModelOffer(
+        *(facts, status, need, half_bytes(facts.shape)),
+        fits=need.least <= free,
+        roomy=need.total <= free,
+        speed=speed,
+        estimated=not own,
+        busy=busy,
+    )
 
 
 def recommend(offers: Sequence[ModelOffer]) -> Recommendation:

@@ -6,6 +6,7 @@ and for the output matrix, Q4_K elsewhere; rows that are no multiple of 256 wide
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 
 from mtchat.inference.cpu import decoder
 from mtchat.inference.cpu import weights as cpu_weights
@@ -99,6 +100,11 @@ def file_bytes(shape: CpuShape) -> int:
 def repacked_bytes(shape: CpuShape) -> int:
     """The size of the repacked copy, all of which is in memory while the model is used."""
     return sum(-(-each.repacked_bytes // ALIGNMENT) * ALIGNMENT for each in matrix_sizes(shape)) + OVERRUN
+
+
+def half_bytes(shape: CpuShape) -> int:
+    """The weights in 16 bits, as a GPU holds them."""
+    return sum(2 * prod(size) for _, size in cpu_weights.part_sizes(QWEN2, shape))
 
 
 def bytes_per_token(shape: CpuShape) -> int:

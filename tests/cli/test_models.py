@@ -13,6 +13,7 @@ import pytest
 
 from mtchat.bundled_models import catalogue
 from mtchat.cli import model_table
+from mtchat.cli.models import bytes_on_disk
 from mtchat.console.view import View
 from mtchat.errors import ExitCode
 from mtchat.models.survey import Survey
@@ -68,6 +69,13 @@ def test_the_json_has_what_the_table_has() -> None:
     assert seven["measured"] == {}
     memory = seven["memory"]
     assert memory["total"] == sum(memory[part] for part in ("weights", "cache", "draft", "other"))
+
+
+def test_what_is_on_disk_is_counted_below_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "file").write_bytes(b"x" * 100_000)
+    assert 100_000 <= bytes_on_disk(tmp_path) < 200_000
+    assert bytes_on_disk(tmp_path / "none") == 0
 
 
 def environment(cache: Path, endpoint: str) -> dict[str, str]:

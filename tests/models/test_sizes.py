@@ -27,6 +27,11 @@ def test_the_official_file_is_as_long_as_its_shape_implies(known: KnownModel) ->
     assert catalogue.find(known.name).bytes - sizes.file_bytes(known.shape) in VOCABULARY
 
 
+def test_16_bit_weights_are_two_bytes_for_each_parameter() -> None:
+    billions = [round(sizes.half_bytes(each.shape) / 2e9, 2) for each in MODELS]
+    assert billions == [0.63, 1.78, 3.4, 7.62, 14.77]  # the embedding counts twice where the original ties it
+
+
 def test_another_shape_gives_another_length() -> None:
     known = by_name("qwen2.5-coder-7b")
     wrong = replace(known.shape, layers=known.shape.layers - 1)

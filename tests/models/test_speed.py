@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models.catalogue import BundledModel, HubRepository
-from mtchat.inference.cpu import kernels
+from mtchat.inference.cpu import kernels, weights
 from mtchat.inference.loaders import cpu_loader, decode_probe
 from mtchat.models import speed
 from tests.support.cpu_models import SIZES, silent
@@ -41,7 +41,7 @@ def test_a_probe_counts_the_bytes_of_all_weights_but_the_embedding(
     tiny: tuple[BundledModel, Path, Path],
 ) -> None:
     model, path, converted = tiny
-    found = cpu_loader.weights.read_weights(cpu_loader.repacked_path(path, model.sha256, converted))
+    found = weights.read_weights(cpu_loader.repacked_path(path, model.sha256, converted))
     expected = sum(part.size for name, part in found.parts.items() if name != "embedding")
     assert decode_probe.weight_bytes(found) == expected
     assert decode_probe.measure_decoding(path, model.sha256, converted, 0.0).bytes_per_token == expected
