@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from mtchat import plugins
 from mtchat.errors import UsageError
-from mtchat.generate.prompt.state import OUTPUT, PARTS, VARIABLES
+from mtchat.generate.prompt.state import MENTIONED, OUTPUT, PARTS, VARIABLES
 from mtchat.session.language import Language
 
 GROUP = "mtchat.policies"
@@ -28,7 +28,7 @@ class Policy:
     rewrites: programs written as a whole from all instructions: one if the program still fails, more to
         cross-check what the turns print.
     repair_rounds: times that the model is shown the error if the chosen code still fails.
-    state: what the prompt says of the program so far, of `prompt.state.PARTS`.
+    state: what the prompt says of the program so far, such as `prompt.state.PARTS`.
     description: one sentence for lists of policies.
     """
 
@@ -98,6 +98,10 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
             confidence_threshold=-0.08,
             repair_rounds=1,
             description="As default, and prompts show what `state` shows.",
+        ),
+        "state_mentioned": Policy(
+            state=(*PARTS, MENTIONED),
+            description="As state, and variables that the instruction names are shown again.",
         ),
         "state_output": Policy(state=(OUTPUT,), description="Prompts show what the last turn printed."),
         "state_variables": Policy(state=(VARIABLES,), description="Prompts show which variables changed."),

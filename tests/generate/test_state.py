@@ -6,7 +6,15 @@ from itertools import pairwise
 from mtchat.generate.context import TurnRequest, prompt_for
 from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import codegen, instruct
-from mtchat.generate.prompt.state import BUDGET, PARTS, count_tokens, describe_state, name_of, told_lines
+from mtchat.generate.prompt.state import (
+    BUDGET,
+    MENTIONED,
+    PARTS,
+    count_tokens,
+    describe_state,
+    name_of,
+    told_lines,
+)
 from mtchat.generate.repair import fix
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome
@@ -102,6 +110,13 @@ def test_parts_can_be_told_alone() -> None:
     outcome = Outcome(outputs=("1\n",), state=("x: int 1",))
     assert describe_state(outcome, {}, "", ["output"]) == "The code so far printed:\n1"
     assert describe_state(outcome, {}, "", ["variables"]) == "Variables now:\nx: int 1"
+
+
+def test_a_name_in_the_instruction_can_be_told_again() -> None:
+    outcome = Outcome(state=("x: int 1", "y: int 2"))
+    told = {"x": "x: int 1", "y": "y: int 2"}
+    assert describe_state(outcome, told, "print x", PARTS) == ""
+    assert describe_state(outcome, told, "print x", [*PARTS, MENTIONED]) == "Variables now:\nx: int 1"
 
 
 def test_names_of_the_instruction_come_first_and_old_ones_are_dropped_first() -> None:

@@ -5,11 +5,11 @@ turn says only what the turns before have not said already.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from mtchat.session.outcome import Outcome
 
-OUTPUT, VARIABLES = "output", "variables"
+OUTPUT, VARIABLES, MENTIONED = "output", "variables", "mentioned"
 PARTS = (OUTPUT, VARIABLES)
 PRINTED, NOW = "The code so far printed:", "Variables now:"
 BUDGET, OUTPUT_BUDGET = 150, 60  # tokens
@@ -21,23 +21,25 @@ def describe_state(
 ) -> str:
     """What there is to say of a program that has run, within the budget; "" if there is nothing new.
 
-    `told` has the line that was last said about each name. Lines about names in the instruction come before
-    others, and later names before earlier ones, until the budget is used up.
+    `told` has the line that was last said about each name; with MENTIONED among the parts, a line about a
+    name in the instruction is said again. Lines about such names come before others, and later names before
+    earlier ones, until the budget is used up.
     """
     if outcome is None:
         return ""
     printed = outcome.outputs[-1].strip("\n") if OUTPUT in parts and outcome.outputs else ""
     printed = cut_middle(printed, OUTPUT_BUDGET)
-    lines = [line for line in outcome.state if told.get(name_of(line)) != line] if VARIABLES in parts else []
-    lines = choose_lines(lines, instruction, BUDGET - count_tokens(printed))
+    words = frozenset(re.findall(r"\w+", instruction))
+    again = words if MENTIONED in parts else frozenset()
+    lines = [line for line in outcome.state if told.get(name_of(line)) != line or name_of(line) in again]
+    lines = choose_lines(lines, words, BUDGET - count_tokens(printed)) if VARIABLES in parts else []
     sections = [f"{PRINTED}\n{printed}"] if printed.strip() else []
     sections += ["\n".join([NOW, *lines])] if lines else []
     return "\n\n".join(sections)
 
 
-def choose_lines(lines: Sequence[str], instruction: str, budget: int) -> list[str]:
-    """The lines that matter most and fit, in their order."""
-    words = set(re.findall(r"\w+", instruction))
+def choose_lines(lines: Sequence[str], words: Set[str], budget: int) -> list[str]:
+    """The lines that matter most and fit, in their order; `words` are those of the instruction."""
     ranked = sorted(range(len(lines)), key=lambda at: (name_of(lines[at]) in words, at), reverse=True)
     chosen: set[int] = set()
     for at in ranked:
