@@ -366,17 +366,12 @@ def without(code: str, gone: Sequence[ast.stmt]) -> str:
     dropped = {line for each in gone for line in range(lines_of(each)[0], lines_of(each)[1] + 1)}
     for each in sorted(gone, key=lambda each: each.lineno):
         first, last = lines_of(each)
-        after = last + 1
-        if (
-            after < len(lines)
-            and after not in dropped
-            and lines[after].strip()
-            and not is_comment(lines[after])
-        ):
-            continue
-        while first and is_comment(lines[first - 1]):
-            first -= 1
-            dropped.add(first)
+        above = comments_above(lines, first)
+        after = next((line for line in range(last + 1, len(lines)) if lines[line].strip()), len(lines))
+        alone = after == len(lines) or is_comment(lines[after])
+        ends = after > last + 1 or after in dropped
+        if alone or (ends and first - 1 in above):
+            dropped |= above
     kept, after_gap = list[str](), False
     for number, line in enumerate(lines):
         if number in dropped:
@@ -385,6 +380,17 @@ def without(code: str, gone: Sequence[ast.stmt]) -> str:
             kept.append(line)
             after_gap = after_gap and not line.strip()
     return "\n".join(kept).strip("\n")
+
+
+def comments_above(lines: Sequence[str], first: int) -> set[int]:
+    """The lines of comments above a line, with or without blank lines between."""
+    found, line = set[int](), first - 1
+    while line >= 0 and not lines[line].strip():
+        line -= 1
+    while line >= 0 and is_comment(lines[line]):
+        found.add(line)
+        line -= 1
+    return found
 
 
 def is_comment(line: str) -> bool:

@@ -110,6 +110,13 @@ def test_comments_above_go_with_a_statement_unless_they_are_about_the_next_too()
     assert drop_repeats(code, "import re\nn = 1") == expected
 
 
+def test_a_comment_with_a_blank_line_below_goes_if_another_comment_follows() -> None:
+    code = "# Import.\n\nimport re\n\n# Print.\n\nprint(1)"
+    assert drop_repeats(code, "import re") == "# Print.\n\nprint(1)"
+    code = "# All of it.\n\nimport re\n\nprint(1)"
+    assert drop_repeats(code, "import re") == "# All of it.\n\nprint(1)"
+
+
 def test_blank_lines_around_what_is_dropped_become_one_gap() -> None:
     code = f"x = 0\n\n\n{F}\n\n\nprint(f(x))"
     assert drop_repeats(code, F) == "x = 0\n\n\nprint(f(x))"
