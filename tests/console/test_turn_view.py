@@ -15,7 +15,7 @@ from mtchat.generate.events import (
     TurnWritten,
 )
 from mtchat.session.outcome import Outcome, ReplacedName
-from mtchat.session.provenance import Repair
+from mtchat.session.provenance import Repair, Rewrite
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 
@@ -99,6 +99,19 @@ def test_what_a_try_prints_that_is_not_shown_is_not_known():
     assert show.known_outputs == ("2\n",)
     show(CandidateChosen(of(OTHER), OTHER, replace(FAILS, outputs=("3\n",)), 4))
     assert show.known_outputs == ("2\n",)
+
+
+def test_a_rewritten_program_is_shown_whole_with_what_each_turn_prints():
+    session = Session().extend(
+        (
+            Turn("show 1", "print(1)", provenance=Rewrite(steps=(1, 1))),
+            Turn("show 2", "print(2)", provenance=Rewrite(steps=(2, 2))),
+        )
+    )
+    ran = Outcome(stdout="1\n2\n", outputs=("1\n", "2\n"))
+    lines = shown(CandidateChosen(session, session.path[-1], ran, 1))
+    assert lines[:4] == ["the whole program, rewritten, works better:", "print(1)", "", "print(2)"]
+    assert [line for line in lines[4:] if line.startswith("│")] == ["│ 1", "│ 2"]
 
 
 def test_a_few_of_the_names_that_a_turn_replaces_are_shown():

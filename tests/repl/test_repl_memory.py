@@ -51,6 +51,20 @@ def test_ctrl_c_at_the_question_keeps_the_present_program_and_the_new_one_beside
     assert session(tmp_path).program.source == "print(x)\n"
 
 
+def test_a_program_that_is_rewritten_because_it_fails_is_shown_whole_and_stands_in_its_turns(
+    screen: Terminal,
+    tmp_path: Path,
+) -> None:
+    talked(screen)
+    say(screen, "/set policy rewrite", "policy")
+    text = say(screen, "wobble", "4› ")
+    assert "the whole program, rewritten, works better:\nx = 1\n\n# Print x.\nprint(x)\n\nwobble = x\n" in text
+    chunks = [turn.chunk for turn in session(tmp_path).path]
+    assert chunks == ["x = 1", "# Print x.\nprint(x)", "wobble = x"]
+    say(screen, "/undo", "now at turn 2: print x")
+    assert [turn.chunk for turn in session(tmp_path).path] == ["x = 1", "print(x)"]
+
+
 def test_the_meter_shows_what_takes_the_context_and_what_is_too_long_is_refused(
     screen: Terminal,
     tmp_path: Path,

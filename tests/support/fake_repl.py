@@ -28,6 +28,8 @@ REPLIES = {
     "count the letters": "def count(text):\n    return 1\n```\n",
     "how many are there": "count = 3\n```\n",
     "fail": "raise ValueError('no')\n```\n",
+    "define x\nprint x\nwobble": "x = 1\n\n# Print x.\nprint(x)\n\nwobble = x\n```\n",
+    "wobble": "wobble = x\nraise ValueError('no')\n```\n",
     "flaky": "raise ValueError('no')\n```\n",
     "escape": "s = '\x1b[31mred\x1b]0;title\x07'\n```\n",
     "talk": "Sure! Here is the code:\n\n```python\ny = 2\n```\nIt sets y.",
