@@ -265,15 +265,19 @@ class TurnGenerator:
 
         `only` are the ids of the turns to verify, if this model did not write all of them.
         An interrupted turn is the same if the new reply begins with it. Turns that the user edited, or that
-        were carried over, did not come from their own prompt and are skipped.
+        were carried over, did not come from their own prompt and are skipped. A program that was written at
+        once is generated once for all the turns that have its parts.
         """
+        known: tuple[Prompt, Sampling, RawCompletion] | None = None
         for number, turn in enumerate(session.path, start=1):
             if turn.status not in (COMPLETE, INTERRUPTED) or (only is not None and turn.id not in only):
                 continue
             base = replace(session, head=turn.parent)
             provenance = turn.provenance
             prompt = prompt_for(provenance, self.family, base, turn.instruction)
-            written = self.write(prompt, provenance.sampling)
+            if known is None or known[:2] != (prompt, provenance.sampling):
+                known = prompt, provenance.sampling, self.write(prompt, provenance.sampling)
+            written = known[2]
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
             code = self.chunk(written.text, base, turn.instruction, provenance)

@@ -221,7 +221,9 @@ def test_each_turn_has_its_part_of_a_program_that_was_written_afresh():
     assert (session.outcome.ok, session.outcome.outputs) == (True, ("", "", "1\n"))
     assert WRONG in [turn.chunk for turn in session.turns]
     assert one.heard(Notice) == 0
+    asked = len(one.model.asked)
     assert list(TurnGenerator(instruct, one.model.complete).verify(session)) == [None] * 3
+    assert len(one.model.asked) == asked + 1
 
 
 def test_turns_become_one_where_the_new_program_cannot_be_divided_and_that_is_said():

@@ -58,7 +58,8 @@ def test_a_program_that_is_rewritten_because_it_fails_is_shown_whole_and_stands_
     talked(screen)
     say(screen, "/set policy rewrite", "policy")
     text = say(screen, "wobble", "4› ")
-    assert "the whole program, rewritten, works better:\nx = 1\n\n# Print x.\nprint(x)\n\nwobble = x\n" in text
+    whole = "x = 1\n\n# Print x.\nprint(x)\n\nwobble = x\n"
+    assert f"the whole program, rewritten, works better:\n{whole}" in text
     chunks = [turn.chunk for turn in session(tmp_path).path]
     assert chunks == ["x = 1", "# Print x.\nprint(x)", "wobble = x"]
     say(screen, "/undo", "now at turn 2: print x")
