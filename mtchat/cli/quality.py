@@ -198,8 +198,7 @@ def settings_of(args: argparse.Namespace, understanding: bool) -> Settings:
 class SandboxPool:
     """Sandboxes for conversations that go on at the same time; one that is free is used for the next.
 
-    What a conversation leaves there are only states of its own program, which no other program resumes from
-    unless it begins with the same code.
+    Between them the states of the last program are ended, so that they take no memory and need no watching.
     """
 
     def __init__(self, unsafe: bool) -> None:
@@ -233,6 +232,7 @@ class SandboxPool:
         try:
             yield Runners(run, judge)
         finally:
+            sandbox.forget_programs()
             self.free.put(sandbox)
 
 

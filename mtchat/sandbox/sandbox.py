@@ -41,6 +41,11 @@ class Sandbox:
             self.worker.close()
             self.worker = None
 
+    def forget_programs(self) -> None:
+        """End the states of the programs that ran; the sandbox stays, with what it has imported."""
+        if self.worker is not None:
+            self.worker.forget_programs()
+
     def run(
         self,
         program: Program,

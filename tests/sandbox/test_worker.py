@@ -256,6 +256,16 @@ def test_states_are_bounded_in_number_and_none_is_left_over(worker: Worker) -> N
     assert len(list_descendants(root, 100)) == wanted
 
 
+def test_programs_can_be_forgotten_but_not_what_only_imports(worker: Worker) -> None:
+    codes = ("# Libraries.\nimport json, re", "x = 1", "print(x)")
+    worker.run(program(*codes), LIMITS)
+    assert sorted(map(len, worker.snapshots.alive)) == [0, 1, 2, 3]
+    worker.forget_programs()
+    assert sorted(map(len, worker.snapshots.alive)) == [0, 1]
+    again = worker.run(program(*codes), LIMITS)
+    assert (again.resumed, again.outputs) == (1, ("", "", "1\n"))
+
+
 def test_states_are_bounded_in_memory(worker: Worker) -> None:
     for number in range(6):
         met = worker.run(program(f"x = bytearray(b'{number}' * (100 << 20))"), LIMITS)

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from mtchat.sandbox.host.outcome import chunk_names
+from mtchat.session.names import parse_module
 from mtchat.session.program import Program
 from mtchat.session.source import SourceText
 
+IMPORTS = (ast.Import, ast.ImportFrom)
 MOST_SNAPSHOTS, MOST_HAZARDS = 16, 256
 
 
@@ -56,6 +58,11 @@ class Snapshot:
         """How many chunks have run completely."""
         return sum(piece.complete for piece in self.key)
 
+    @property
+    def only_imports(self) -> bool:
+        """Whether what has run only imports; so has the empty snapshot."""
+        return all(is_import_only(piece.text) for piece in self.key)
+
 
 @dataclass(frozen=True)
 class ResumePlan:
@@ -94,13 +101,17 @@ def leading_imports(source: str) -> tuple[int, str]:
             body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return 0, ""
-    count = next(
-        (at for at, node in enumerate(body) if not isinstance(node, ast.Import | ast.ImportFrom)), len(body)
-    )
+    count = next((at for at, node in enumerate(body) if not isinstance(node, IMPORTS)), len(body))
     # If split there, the string would become the docstring of the rest.
     if count in (0, len(body)) or is_text(body[count]):
         return 0, ""
     return count, source[: SourceText(source).end(body[count - 1])]
+
+
+def is_import_only(source: str) -> bool:
+    """Whether all statements of a text are imports."""
+    module = parse_module(source)
+    return module is not None and all(isinstance(node, IMPORTS) for node in module.body)
 
 
 def is_text(node: ast.stmt) -> bool:

@@ -64,6 +64,14 @@ class Worker:
         with self.lock, watch_interrupts():
             self.discard()
 
+    def forget_programs(self) -> None:
+        """End the snapshots of all that has run, except those after nothing but imports."""
+        with self.lock, watch_interrupts():
+            for snapshot in list(self.snapshots.alive.values()):
+                if not snapshot.only_imports:
+                    self.discard_snapshot(snapshot)
+            self.evict(())
+
     def run(
         self,
         program: Program,
