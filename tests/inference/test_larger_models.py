@@ -12,6 +12,7 @@ from mtchat.inference.cpu import kernels, repack, weights
 from mtchat.inference.cpu.decoder import CpuDecoder
 from mtchat.inference.loaders import loader, qwen2_weights
 from mtchat.inference.loaders.gguf_reader import read_gguf
+from mtchat.inference.speculative import DraftModel, NgramDrafter
 from mtchat.models import sizes
 from mtchat.models.facts import KnownModel, load_facts
 from mtchat.session.settings import Sampling
@@ -126,3 +127,25 @@ def test_a_model_with_as_many_layers_is_loaded_and_writes(
     assert written(engine, LONG, greedy)[0] == written(load(path), LONG, greedy)[0]
     ids = numpy.random.default_rng(1).integers(3, 300, 20).tolist()
     assert numpy.array_equal(teacher_forced(engine, ids, 7), teacher_forced(load(path), ids, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("large_rows", "small_rows", "drafts"),
+    [(TOKENS, TOKENS, True), (TOKENS + 128, TOKENS, True), (TOKENS, TOKENS + 128, False)],
+)
+def test_a_model_with_as_many_rows_or_fewer_drafts_and_changes_no_text(
+    large_rows: int, small_rows: int, drafts: bool, tmp_path: Path
+) -> None:
+    """The 7B and 14B models have 128 more rows than the one that drafts for them, none of them a token."""
+    large, small = tmp_path / "large.gguf", tmp_path / "small.gguf"
+    shape = smaller(LARGER[0], 2)
+    write_q4_k_m(large, replace(shape, layers=3, vocabulary=large_rows))
+    write_q4_k_m(small, replace(shape, vocabulary=small_rows))
+    drafting = loader.load(large, "large", cache=tmp_path, draft=small, report=silent)
+    assert isinstance(drafting.drafter([1]), DraftModel if drafts else NgramDrafter)
+    if drafts:
+        decoder = drafting.drafter([1]).sequence.decoder
+        drafting.drafter = lambda ids: DraftModel(decoder, ids, min_probability=0.0)
+    greedy = Sampling(max_tokens=16)
+    assert written(drafting, LONG, greedy)[0] == written(load(large), LONG, greedy)[0]
