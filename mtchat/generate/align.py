@@ -7,6 +7,7 @@ neighbour: a change, most often, which the part of what it changes already has.
 
 import ast
 import builtins
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from mtchat.generate.requirements import called, split_words
 from mtchat.session.names import compiles, names_of, parse_module
 from mtchat.session.turn import Turn
 
-SAME_NAME, SAME_CALL, SAME_WORDS = 4.0, 2.0, 2.0  # what speaks for a step
+SAME_NAME, SAME_CALL, SAME_WORDS, FIRST_NAMED = 4.0, 2.0, 2.0, 2.0  # what speaks for a step
 NEW_STEP = 0.5  # what speaks for going on to a step that fits
-LEAST_FIT = 1.0  # of one unit at least, or nothing speaks for a step
+LEAST_FIT = 0.75  # of one unit at least, or nothing speaks for a step
 OWN = set(dir(builtins))
 
 
@@ -79,7 +80,7 @@ class CodeUnit:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        return words_of(f"{self.comments}\n{self.code}")
+        return words_of(re.sub(r"\bdef\b", "def function", f"{self.comments}\n{self.code}"))
 
 
 def words_of(text: str) -> frozenset[str]:
@@ -177,7 +178,8 @@ def places_in(units: Sequence[CodeUnit], steps: Sequence[Turn]) -> list[int] | N
 def fits_of(units: Sequence[CodeUnit], steps: Sequence[Turn]) -> list[list[float]]:
     """How much speaks for each unit being code for each step: its names, its calls, and its words.
 
-    A word that fewer steps have says more. A unit whose names are in no step is there for the first unit that
+    A word that fewer steps have says more, and the first unit that binds a name is for the first step that
+    mentions it. A unit whose names are in no step is there for the first unit that
     reads them, and belongs where that one does.
     """
     asked = [words_of(step.full_instruction) for step in steps]
@@ -195,6 +197,14 @@ def fits_of(units: Sequence[CodeUnit], steps: Sequence[Turn]) -> list[list[float
         )
 
     fits = [[fit(unit, step, wish) for step, wish in zip(steps, asked, strict=True)] for unit in units]
+    bound = set[str]()
+    for row, unit in enumerate(units):
+        for name in unit.acts.names - bound:
+            mention = re.compile(rf"\b{re.escape(name)}\b")
+            first = next((at for at, step in enumerate(steps) if mention.search(step.full_instruction)), None)
+            if first is not None:
+                fits[row][first] += FIRST_NAMED
+        bound |= unit.acts.names
     known = frozenset[str]().union(*(acts_of(step.chunk).names for step in steps))
     for row in range(len(units) - 1, -1, -1):
         names = units[row].acts.names

@@ -41,6 +41,18 @@ def test_words_of_the_instruction_speak_for_a_step_without_code():
     assert [part.code for part in found] == [VOTES.strip(), RANKING.strip(), SHOWN]
 
 
+def test_what_is_defined_belongs_to_the_first_step_that_names_it():
+    functions = "def pack(s):\n    return s + s\n\ndef unpack(s):\n    return s[: len(s) // 2]"
+    code = f"{functions}\n\nword = 'hi'\nt = pack(word)"
+    wishes = steps(
+        ("write pack, which doubles a text", ""),
+        ("a function unpack that undoes what pack does", ""),
+        ("the text in word is 'hi'", ""),
+        ("call pack with word and keep it as t", ""),
+    )
+    assert spans(divide(code, wishes)) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
 def test_a_change_shares_the_part_of_what_it_changes():
     code = "def fee(n):\n    return n - 10\n\nend = fee(3)\nprint(end)"
     wishes = steps(
