@@ -50,7 +50,10 @@ def find_replaced_names(session: Session, look: RunProgram | None) -> tuple[Repl
     if isinstance(turn.provenance, Rewrite):
         return ()
     named = LastTurn(session, turn.chunk, turn.instruction)
-    suspects = tuple(named.suspects())
+    try:
+        suspects = tuple(named.suspects())
+    except RecursionError:  # of code that is nested too deeply to be read
+        return ()
     if not suspects:
         return ()
     return tuple(StateComparison(named, suspects, look).confirmed())

@@ -194,6 +194,7 @@ LEGITIMATE = [
     ("a copy that changes", [NUMBERS, ("Sort a copy", "ordered = list(numbers)\nordered.sort()")]),
     ("a function of Python that is asked for", [NUMBERS, ('Store 6 in "sum"', "sum = 6")]),
     ("a function in its place", [NUMBERS, ("Add", "def sum(values):\n    return 6")]),
+    ("code too deep to read", [NUMBERS, ("Go on", "numbers = " + "+".join(["1"] * 3000))]),
     ("code that does not parse", [DOUBLE, ("Go on", "double =")]),
 ]
 
