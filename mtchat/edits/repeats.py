@@ -20,6 +20,8 @@ COPIES = {"sorted", "list", "set", "tuple", "frozenset", "dict"}
 PICKS = {"min", "max"}
 LOOKS = {*ATOMS, "print"}  # calls that keep no reference to what is within an argument
 READS = {*LOOKS, *COPIES, *PICKS, "enumerate", "zip", "reversed", "range"}
+VIEWS = {"keys", "values"}
+LISTS = {"split", "rsplit", "splitlines"}
 METHODS = {"items", "keys", "values", "get", "copy", "count", "index", "union", "intersection", "difference"}
 
 
@@ -219,7 +221,8 @@ class StatementHistory:
     def kind_alone(self, value: ast.expr, inner: Mapping[str, ValueKind]) -> ValueKind | None:
         """The kind of an expression; None where it may be another name's value that can change."""
         kind = self.kind_of(value, inner)
-        return None if isinstance(value, ast.Name) and kind is not ValueKind.ATOM else kind
+        is_part = isinstance(value, ast.Name) or (isinstance(value, ast.Call) and is_view(value))
+        return None if is_part and kind is not ValueKind.ATOM else kind
 
     def kind_of(self, value: ast.expr, inner: Mapping[str, ValueKind]) -> ValueKind | None:
         """The kind of an expression that has no effect and depends on plain values alone; None otherwise."""
@@ -255,6 +258,10 @@ class StatementHistory:
                 )
             case ast.Call(ast.Name(function), arguments, []) if function not in self.shadowed:
                 return self.kind_of_call(function, [self.kind_of(each, inner) for each in arguments])
+            case ast.Call(ast.Attribute(part, method), arguments, []):
+                return kind_of_method(
+                    method, self.kind_of(part, inner), [self.kind_of(each, inner) for each in arguments]
+                )
             case ast.ListComp(part, [loop]) | ast.SetComp(part, [loop]):
                 return self.kind_in_loop([part], loop, inner)
             case ast.DictComp(key, part, [loop]):
@@ -291,6 +298,20 @@ class StatementHistory:
         if None in kinds:
             return None
         return ValueKind.FLAT if all(kind is ValueKind.ATOM for kind in kinds) else ValueKind.DEEP
+
+
+def kind_of_method(
+    method: str, of: ValueKind | None, arguments: Sequence[ValueKind | None]
+) -> ValueKind | None:
+    """The kind of what a method gives: those of texts and numbers change nothing, nor do views of a dict."""
+    if of is ValueKind.ATOM and not {None, ValueKind.DEEP} & set(arguments):
+        return ValueKind.FLAT if method in LISTS else ValueKind.ATOM
+    return ValueKind.FLAT if of is ValueKind.FLAT and method in VIEWS and not arguments else None
+
+
+def is_view(call: ast.Call) -> bool:
+    """Whether a call may give a view of a dictionary, which changes with it."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in VIEWS
 
 
 def largest(kinds: Sequence[ValueKind | None]) -> ValueKind | None:

@@ -30,6 +30,8 @@ DROPPED = {
     "computed": ("xs = [3, 1]\nbig = max(xs)", "big = max(xs)"),
     "chosen": ("xs = [3, 1]\nys = [x * 2 for x in xs if x > 1]", "ys = [x * 2 for x in xs if x > 1]"),
     "text of a value": ("n = 2\ns = f'{n}!'", "s = f'{n}!'"),
+    "method of a text": ("s = 'a b'\nws = s.lower().split()\nprint(ws)", "ws = s.lower().split()"),
+    "values of a dictionary": ("d = {'a': 1}\nm = max(d.values())", "m = max(d.values())"),
     "annotated": ("n: int = 5", "n: int = 5"),
     "read in a function": ("xs = [1]\ndef g():\n    return len(xs)", "xs = [1]"),
 }
@@ -74,6 +76,9 @@ KEPT = {
         "b = max(xs)",
     ),
     "call of a function": ("def g():\n    return 1\nn = g()", "n = g()"),
+    "view of a dictionary": ("d = {'a': 1}\nv = d.values()\nd['b'] = 2", "v = d.values()"),
+    "list of words since changed": ("ws = 'a b'.split()\nws.append('c')", "ws = 'a b'.split()"),
+    "method that changes": ("xs = [1, 2]\nn = xs.pop()", "n = xs.pop()"),
     "method": ("import io\nf = io.StringIO('ab')\nc = f.read(1)", "c = f.read(1)"),
     "print": ("print(1)", "print(1)"),
     "exec": ("n = 1\nexec('n = 2')", "n = 1"),
