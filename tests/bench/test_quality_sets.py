@@ -122,7 +122,7 @@ def test_a_table_has_a_row_for_each_way_and_a_column_for_each_set():
     assert lines[2] == ["fake float32", "plain", "25.0 (0.0–75.0)", "100.0 (100.0–100.0)"]
     assert lines[3] == ["fake float32", "default", "75.0 (25.0–100.0)", ""]
     assert ["fake float32", "default", "+50.0 (+0.0 to +100.0)", ""] in lines
-    assert lines[-1] == ["fake float32", "default", "mine", "0.0", "0.0", "0.0", "0.0", "0.0"]
+    assert lines[-1] == ["fake float32", "default", "mine", *["0.0"] * 5, "0.00"]
 
 
 def test_a_table_counts_only_conversations_that_all_ways_have():

@@ -322,9 +322,29 @@ def test_runs_stand_beside_each_other_and_beside_what_is_published() -> None:
     assert "* unfinished" in said
     assert "mbpp" not in said
     flips = table_of(said, "suite and verdict")
-    assert flips[0][3:] == ["pairs", "pass in both", "only first", "only second", "second − first"]
+    assert flips[0][3:] == [
+        "pairs",
+        "same program",
+        "pass in both",
+        "only first",
+        "only second",
+        "second − first",
+    ]
     assert [line[0] for line in flips[2:]] == ["mtpb, compatible", "mtpb, strict"]
-    assert flips[3][3:7] == ["3", "1", "0", "1"]
+    assert flips[3][3:8] == ["3", "3", "1", "0", "1"]
+
+
+def test_sets_of_one_suite_have_columns_of_their_own() -> None:
+    easy, hard = (RecordedRun(replace(HEADER, dataset=name), ROWS) for name in ("easy", "hard"))
+    said = comparison([easy, hard, replace(easy)])
+    assert table_of(said, "model")[0][3:] == [
+        *("easy, compatible", "easy, strict", "hard, compatible", "hard, strict")
+    ]
+    assert [line[0] for line in table_of(said, "suite and verdict")[2:]] == [
+        "easy, compatible",
+        "easy, strict",
+    ]
+    assert "mtpb, compatible" in comparison([easy, RecordedRun(HEADER, ROWS)])
 
 
 def test_two_runs_of_one_kind_have_a_row_each() -> None:

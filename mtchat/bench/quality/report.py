@@ -1,7 +1,7 @@
 """Runs as text: one in full, or several side by side and beside published rates; and as JSON."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from mtchat.bench.output import markdown_table
@@ -17,9 +17,11 @@ from mtchat.bench.quality.results import (
 from mtchat.bench.quality.run_file import RecordedRun, RunHeader
 from mtchat.bench.quality.suite import WRONG
 
+NameSet = Callable[[RunHeader], str]
+
 UNKNOWN = "–"
 COLUMNS = ("problems", "conversations", *VERDICTS)
-FLIPS = ("pairs", "pass in both", "only first", "only second", "second − first")
+FLIPS = ("pairs", "same program", "pass in both", "only first", "only second", "second − first")
 
 
 @dataclass(frozen=True)
@@ -73,18 +75,19 @@ def summary(recorded: RecordedRun) -> str:
 def comparison(runs: Sequence[RecordedRun]) -> str:
     """Runs beside each other and beside published rates, and what passes in only one of two; Markdown.
 
-    Each run is compared with the first of its suite.
+    Each run is compared with the first of its suite, and of its data where a suite has several.
     """
     results = [analyse(run) for run in runs]
-    suites = list(dict.fromkeys(each.header.suite for each in results))
+    label = label_sets([run.header for run in runs])
+    suites = list(dict.fromkeys(label(each.header) for each in results))
     head = ["model", "run", "samples", *(f"{suite}, {verdict}" for suite in suites for verdict in VERDICTS)]
     known = [[model, "published", "", *row] for model, row in published_rows(suites).items()]
-    parts = [markdown_table([head, *measured_rows(results, suites), *known])]
+    parts = [markdown_table([head, *measured_rows(results, suites, label), *known])]
     notes = [f"- {model_label(each.header)}: {describe_progress(each)}" for each in results]
     notes += [f"- {suite}, published: {SOURCES[suite]}\n" for suite in suites if published_rates(suite)]
     unfinished = "; * unfinished" if any(each.missing for each in results) else ""
     parts.append(f"Percent, with 95 % intervals over problems{unfinished}:\n\n" + "".join(notes))
-    if flips := list(flipped_rows(runs)):
+    if flips := list(flipped_rows(runs, label)):
         parts.append(markdown_table([["suite and verdict", "first", "second", *FLIPS], *flips], 3))
     return "\n".join(parts)
 
@@ -200,15 +203,27 @@ def model_label(header: RunHeader) -> str:
     return f"{header.suite}, {header.model} {header.precision}, {describe_setup(header)}"
 
 
-def measured_rows(results: Sequence[RunStatistics], suites: Sequence[str]) -> list[list[str]]:
+def label_sets(headers: Sequence[RunHeader]) -> NameSet:
+    """How the columns of runs are named: by suite, and by the data where a suite has several files."""
+    sets: dict[str, set[str]] = {}
+    for header in headers:
+        sets.setdefault(header.suite, set()).add(header.dataset)
+
+    def label(header: RunHeader) -> str:
+        return header.set_name if len(sets[header.suite] - {""}) > 1 else header.suite
+
+    return label
+
+
+def measured_rows(results: Sequence[RunStatistics], suites: Sequence[str], label: NameSet) -> list[list[str]]:
     """A row for each configuration with its runs of the suites; repeated runs get rows of their own."""
     rows: dict[tuple[str, str, str, int], dict[str, RunStatistics]] = {}
     for each in results:
         header, again = each.header, 0
         how = (f"{header.model} {header.precision}", describe_setup(header), str(header.samples))
-        while header.suite in rows.setdefault((*how, again), {}):
+        while label(header) in rows.setdefault((*how, again), {}):
             again += 1
-        rows[*how, again][header.suite] = each
+        rows[*how, again][label(header)] = each
     return [
         [*key[:3], *(cell for suite in suites for cell in rate_cells(found.get(suite)))]
         for key, found in rows.items()
@@ -232,11 +247,11 @@ def published_rows(suites: Sequence[str]) -> dict[str, list[str]]:
     return rows
 
 
-def flipped_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
-    """The first run of a suite against each other one of it, by each verdict."""
+def flipped_rows(runs: Sequence[RecordedRun], label: NameSet) -> Iterator[list[str]]:
+    """The first run of a set against each other one of it, by each verdict."""
     firsts: dict[str, RecordedRun] = {}
     for run in runs:
-        first = firsts.setdefault(run.header.suite, run)
+        first = firsts.setdefault(label(run.header), run)
         if first is run:
             continue
         names = [
@@ -245,5 +260,10 @@ def flipped_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
         ]
         for name, verdict in VERDICTS.items():
             pair = compare(first.rows, run.rows, verdict)
-            counts = (pair.conversations, pair.both, pair.only_first, pair.only_second)
-            yield [f"{run.header.suite}, {name}", *names, *map(str, counts), difference_cell(pair.difference)]
+            counts = (pair.conversations, pair.same, pair.both, pair.only_first, pair.only_second)
+            yield [
+                f"{label(run.header)}, {name}",
+                *names,
+                *map(str, counts),
+                difference_cell(pair.difference),
+            ]

@@ -46,6 +46,7 @@ class Estimate:
 class Pairing:
     """Two runs on the conversations that both have: how many pass in both, or in only one.
 
+    `same` is how many end with the same program.
     `difference` is the second run's pass rate minus the first's, over the problems that both have.
     """
 
@@ -53,6 +54,7 @@ class Pairing:
     both: int
     only_first: int
     only_second: int
+    same: int
     difference: Estimate
 
 
@@ -107,6 +109,7 @@ def compare(first: Iterable[ScoredSample], second: Iterable[ScoredSample], verdi
         pairs.count((True, True)),
         pairs.count((True, False)),
         pairs.count((False, True)),
+        sum(here[key].program == there[key].program for key in here if key in there),
         estimate([after[problem] - before[problem] for problem in before]),
     )
 

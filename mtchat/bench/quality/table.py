@@ -26,6 +26,7 @@ PROGRAMS = (
     "pyflakes",
     "turns with code",
     "lines (of reference)",
+    "s a turn",
 )
 
 
@@ -73,7 +74,10 @@ def format_table(runs: Sequence[RecordedRun], baseline: str = "", verdict: Crite
         first = describe_way(runs[0].header)
         parts += [f"Points above {first}, in pairs, with 95 % intervals:\n"]
         parts += [markdown_table(gains)]
-    parts += ["What the programs are like, in percent; the last column compares lines of code:\n"]
+    parts += [
+        "What the programs are like, in percent; their lines, in brackets compared with the references; and "
+        "the median seconds of a turn, beside all other conversations:\n"
+    ]
     parts += [markdown_table([["model", "way", "set", *PROGRAMS], *program_rows(common)], 3)]
     if questions := list(question_rows(common)):
         parts += ["Questions, which a simulated user answers; needless where the first answer is right:\n"]
@@ -135,7 +139,8 @@ def program_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
             made = describe_programs(run.rows)
             shares = (made.repeating, made.dead, made.faulty, made.with_code)
             lines = f"{made.lines:.1f}" + f" ({made.to_reference:.2f})" * bool(made.to_reference)
-            yield [*key, name, *(f"{100 * each:.1f}" for each in shares), lines]
+            seconds = f"{add_costs(run.rows).turn:.2f}"
+            yield [*key, name, *(f"{100 * each:.1f}" for each in shares), lines, seconds]
 
 
 def question_rows(runs: Sequence[RecordedRun]) -> Iterator[list[str]]:
