@@ -10,6 +10,7 @@ import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 
 from mtchat.session.names import bound_names, compiles, parse_module
 
@@ -36,24 +37,48 @@ class ValueKind(IntEnum):
 def drop_repeats(code: str, before: str) -> str:
     """The code without statements that repeat the program before it, or its own earlier ones, to no effect.
 
-    Code that does nothing else stays as it is: it is what was asked for.
+    Code that does nothing else stays as it is: perhaps it is what was asked for.
     """
+    gone = find_repeats(code, before)
+    return without(code, gone) if gone and not only_repeats(code, before) else code
+
+
+def only_repeats(code: str, before: str) -> bool:
+    """Whether code does nothing but what the program before it did."""
+    module = parse_module(code)
+    return module is not None and bool(module.body) and len(find_repeats(code, before)) == len(module.body)
+
+
+@lru_cache(maxsize=16)
+def find_repeats(code: str, before: str) -> tuple[ast.stmt, ...]:
+    """The statements of some code that repeat earlier ones, of the program before it too, to no effect."""
     module, earlier = parse_module(code), parse_module(before)
-    if module is None or earlier is None or len(module.body) < 2 or "\r" in code:
-        return code
-    if is_unreadable(earlier, module) or not (compiles(code) and compiles(before)):
-        return code
-    gone = list[ast.stmt]()
+    if module is None or earlier is None or "\r" in code or is_unreadable(earlier, module):
+        return ()
+    found = list[ast.stmt]()
     try:
+        if not may_repeat(earlier.body, module.body) or not (compiles(code) and compiles(before)):
+            return ()
         history = history_of(earlier.body, module.body)
         for statement in module.body:
             if shares_no_line(statement, module.body) and history.repeats(statement):
-                gone.append(statement)
+                found.append(statement)
             else:
                 history.add(statement)
     except RecursionError:
-        return code
-    return without(code, gone) if 0 < len(gone) < len(module.body) else code
+        return ()
+    return tuple(found)
+
+
+def may_repeat(earlier: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
+    """Whether any new statement binds what a statement before it bound, so that it is worth a closer look."""
+    known = {what for statement in earlier for _, what in effects(statement)}
+    for statement in new:
+        found = {what for _, what in effects(statement)}
+        if found and found <= known:
+            return True
+        known |= found
+    return False
 
 
 def history_of(earlier: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> "StatementHistory":

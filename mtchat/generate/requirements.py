@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
+from mtchat.edits.repeats import only_repeats
 from mtchat.session.names import bound_names, parse_module
 from mtchat.session.outcome import Outcome
 
@@ -202,6 +203,8 @@ def find_unmet(instruction: str, chunk: str, program: str, outcome: Outcome | No
         yield "prints nothing"
     if said and not SPEAKS.search(instruction):
         yield "prints what was not asked for"
+    if only_repeats(chunk, program.removesuffix("\n").removesuffix(chunk.rstrip("\n"))):
+        yield "only repeats earlier code"
 
 
 def named_in(instruction: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtchat.edits.repeats import drop_repeats
+from mtchat.edits.repeats import drop_repeats, only_repeats
 
 F = "def f(n, by=2):\n    return n * by"
 C = 'class C:\n    """A count."""\n    start = 0\n\n    def size(self):\n        return 1'
@@ -103,6 +103,20 @@ def test_what_may_have_an_effect_is_kept(case: str) -> None:
 def test_a_chunk_that_only_repeats_stays() -> None:
     assert drop_repeats("import re", "import re") == "import re"
     assert drop_repeats("import re\nn = 1", "import re\nn = 1") == "import re\nn = 1"
+
+
+@pytest.mark.parametrize(
+    ("code", "only"),
+    [
+        ("import re", True),
+        ("n = 1\nimport re", True),
+        ("n = 1\nprint(n)", False),
+        ("", False),
+        ("# n", False),
+    ],
+)
+def test_code_that_does_nothing_new_is_told(code: str, only: bool) -> None:
+    assert only_repeats(code, "import re\nn = 1") is only
 
 
 def test_a_repetition_within_the_code_itself_is_dropped() -> None:

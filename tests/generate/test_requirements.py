@@ -182,6 +182,8 @@ SILENT = Outcome(outputs=("", ""))
         ("Write a function that prints hello.", "def f():\n    print('hello')", SILENT, ()),
         ("Rotate known by count steps.", "r = known[1:]", SILENT, ("does not use count",)),
         ("Rotate known by count steps.", "r = known[count:]", SILENT, ()),
+        ("Double the count.", "count = 2", SILENT, ("only repeats earlier code",)),
+        ("Double the count.", "count = 2 * count", SILENT, ()),
     ],
 )
 def test_a_wish_that_can_be_seen_is_seen_to_be_unmet(
