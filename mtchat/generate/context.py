@@ -22,7 +22,7 @@ from mtchat.session.provenance import (
     Step,
 )
 from mtchat.session.session import ROOT, Session
-from mtchat.session.turn import Turn
+from mtchat.session.turn import EDITED, Turn
 
 FILL_AFTER_FOLDING = 0.75  # of the budget: each folding changes the prefix, so the prompt is prefilled again
 
@@ -214,13 +214,20 @@ def prompt_with(
             return family.render(turns, wish, preamble, "", guidance)
         case Rewrite(of=of):
             here = [*(turn.full_instruction for turn in base.path), instruction]
-            steps = [turn.full_instruction for turn in base.path_to(of)] if of else here
+            steps = [describe_step(turn) for turn in base.path_to(of)] if of else here
             return family.render((), "\n".join(steps), preamble, "")
         case Step(error=error, files=files, state=state):
             text = with_state(state, with_files(files, instruction))
             return family.render(turns, text, preamble, error, guidance)
         case Fill():
             return family.render(turns, instruction, preamble, "", guidance)
+
+
+def describe_step(turn: Turn) -> str:
+    """What a whole program must do for a turn: its instruction, and the code that the user wrote for it."""
+    if turn.status != EDITED or not turn.chunk.strip():
+        return turn.full_instruction
+    return f"{turn.full_instruction}\nThe code of this step stays as it is:\n{turn.chunk}"
 
 
 def continue_reply(prompt: Prompt, start: str) -> Prompt:

@@ -258,6 +258,15 @@ def test_what_the_two_programs_print_is_told_apart_with_how_they_end(tmp_path: P
     assert "the new one prints nothing\n✗ turn 1, line 1: ValueError: no" in text
 
 
+def test_a_program_written_anew_is_told_the_code_of_the_user(tmp_path: Path) -> None:
+    console = talked(tmp_path, "x = 1", more=("z = 26\nx = 2",))
+    dispatch(console, "/add z = 26")
+    dispatch(console, "/recap new")
+    asked = console.chat.model.text(console.chat.model.asked[-1][0])
+    assert "step 1\nadd my own code: z = 26\nThe code of this step stays as it is:\nz = 26" in asked
+    assert "x = 1" not in asked
+
+
 def test_the_same_program_again_is_said_to_be_the_same(tmp_path: Path) -> None:
     console = talked(tmp_path, "x = 1", more=("x = 1",))
     assert "the new program is identical to the current one" in last(console, "/recap")
