@@ -9,7 +9,7 @@ from mtchat.inference.decoder import Decoder, Logits
 from mtchat.inference.sampler import logprob
 from mtchat.inference.sequence import CachedDecoder, CachedSequence
 
-MOST_TOGETHER = 256  # tokens of one step, of which each takes logits as wide as the vocabulary
+MOST_TOGETHER = 256  # tokens of one step of a decoder without a cache
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,14 @@ class Course:
         """Which of the next `count` ids are followed by an id of the text."""
         return range(min(max(self.context_left - 1, 0), count), count)
 
-    def take(self, count: int, logits: Logits) -> None:
+    def targets(self, count: int) -> Sequence[int]:
+        """The ids of the text that follow those of the next `count` ids that `wanted` names."""
+        return self.text.ids[self.scored : self.scored + len(self.wanted(count))]
+
+    def take(self, count: int, logprobs: Sequence[float]) -> None:
         """The next ids were computed: keep those of the context, and all if more follow."""
-        targets = self.text.ids[self.scored : self.scored + len(logits)]
-        self.score += sum_logprobs(logits, targets)
-        self.scored += len(logits)
+        self.score += sum(logprobs)
+        self.scored += len(logprobs)
         whole = count < len(self.todo)
         self.sequence.commit(count if whole else min(self.context_left, count))
         self.context_left = max(self.context_left - count, 0)
@@ -86,7 +89,7 @@ def score_together(decoder: CachedDecoder, texts: Sequence[Continuation]) -> lis
     """The scores of some texts, each step filled with tokens of as many as find room."""
     if not texts:
         return []
-    most = min(decoder.max_step_tokens, MOST_TOGETHER)
+    most = min(decoder.max_step_tokens, decoder.max_scored_tokens)
     prefill_shared(decoder, [text.context for text in texts])
     courses = []
     for text in texts:
@@ -106,15 +109,18 @@ def score_together(decoder: CachedDecoder, texts: Sequence[Continuation]) -> lis
 def compute(decoder: CachedDecoder, parts: Sequence[tuple[Course, int]]) -> None:
     """One step: the next ids of some texts, and how many of each."""
     wanted: list[int] = []
+    targets: list[int] = []
     ends: list[int] = []
     before = 0
     for course, count in parts:
         wanted += [before + at for at in course.wanted(count)]
+        targets += course.targets(count)
         ends.append(len(wanted))
         before += count
-    logits = decoder.compute([(course.sequence, course.todo[:count]) for course, count in parts], wanted)
+    todo = [(course.sequence, course.todo[:count]) for course, count in parts]
+    logprobs = decoder.compute_logprobs(todo, wanted, targets)
     for (course, count), first, end in zip(parts, [0, *ends], ends, strict=False):
-        course.take(count, logits[first:end])
+        course.take(count, logprobs[first:end])
 
 
 def prefill_shared(decoder: CachedDecoder, contexts: Sequence[Sequence[int]]) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mtchat.inference.decoder import Logits
 from mtchat.inference.prefix_tree import PrefixTree
+from mtchat.inference.sampler import logprob
 
 GROWTH = 256  # slots that the slot table grows by
 Ints = NDArray[numpy.int32]
@@ -76,6 +77,9 @@ class CachedDecoder(ABC):
     """A model with a prefix tree of its KV cache; one step computes at most `max_step_tokens` tokens."""
 
     max_step_tokens: ClassVar[int]
+    max_scored_tokens: ClassVar[int] = (
+        256  # of one step, of which each takes logits as wide as the vocabulary
+    )
 
     def __init__(self, capacity: int) -> None:
         self.tree = PrefixTree(capacity)
@@ -97,6 +101,13 @@ class CachedDecoder(ABC):
         The logits (W, V) are those after the tokens with the indices `wanted`, counted over all parts.
         """
         return self.step(self.assign_slots(parts), wanted)
+
+    def compute_logprobs(
+        self, parts: Sequence[tuple[CachedSequence, Sequence[int]]], wanted: Sequence[int], ids: Sequence[int]
+    ) -> list[float]:
+        """As `compute`, giving of each row of logits only the log-probability of one id, in nats."""
+        logits = self.compute(parts, wanted)
+        return [logprob(row, id) for row, id in zip(logits, ids, strict=True)]
 
     def assign_slots(
         self, parts: Sequence[tuple[CachedSequence, Sequence[int]]]

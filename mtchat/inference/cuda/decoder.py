@@ -52,6 +52,7 @@ class GpuDecoder(CachedDecoder):
     """
 
     max_step_tokens = 4096
+    max_scored_tokens = 1024
 
     def __init__(
         self, weights: FusedWeights, slots: int, ops: Any = reference, steps_per_launch: int = 1
@@ -81,6 +82,20 @@ class GpuDecoder(CachedDecoder):
         hidden = self.forward(rows)[torch.tensor(list(wanted), device=self.device)]
         logits: Logits = reference.linear(hidden, self.weights.head).float().cpu().numpy()
         return logits
+
+    @torch.inference_mode()
+    def compute_logprobs(
+        self, parts: Sequence[tuple[CachedSequence, Sequence[int]]], wanted: Sequence[int], ids: Sequence[int]
+    ) -> list[float]:
+        """The same without moving logits off the GPU, which takes longer than computing them."""
+        hidden = self.forward(self.assign_slots(parts))
+        rows, targets = (
+            torch.tensor(list(each), device=self.device, dtype=torch.long) for each in (wanted, ids)
+        )
+        logits = reference.linear(hidden[rows], self.weights.head).float()
+        found = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+        values: list[float] = found.tolist()
+        return values
 
     def prefill(self, parts: Sequence[tuple[CachedSequence, Sequence[int]]]) -> None:
         """Compute and commit the next ids of some sequences, all together and without logits."""
