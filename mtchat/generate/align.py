@@ -179,8 +179,7 @@ def fits_of(units: Sequence[CodeUnit], steps: Sequence[Turn]) -> list[list[float
     """How much speaks for each unit being code for each step: its names, its calls, and its words.
 
     A word that fewer steps have says more, and the first unit that binds a name is for the first step that
-    mentions it. A unit whose names are in no step is there for the first unit that
-    reads them, and belongs where that one does.
+    mentions it.
     """
     asked = [words_of(step.full_instruction) for step in steps]
     steps_with = Counter(word for words in asked for word in words)
@@ -205,14 +204,22 @@ def fits_of(units: Sequence[CodeUnit], steps: Sequence[Turn]) -> list[list[float
             if first is not None:
                 fits[row][first] += FIRST_NAMED
         bound |= unit.acts.names
-    known = frozenset[str]().union(*(acts_of(step.chunk).names for step in steps))
+    return move_preparations(fits, units, steps, frozenset(steps_with))
+
+
+def move_preparations(
+    fits: list[list[float]], units: Sequence[CodeUnit], steps: Sequence[Turn], asked: frozenset[str]
+) -> list[list[float]]:
+    """The fits, where a unit that no step speaks of fits as the first unit does that reads its names."""
+    known = [acts_of(step.chunk) for step in steps]
+    moved = list(fits)
     for row in range(len(units) - 1, -1, -1):
-        names = units[row].acts.names
-        if names & known or words_of(" ".join(names)) & steps_with.keys():
-            continue
-        reader = next((at for at in range(row + 1, len(units)) if names & units[at].acts.reads), row)
-        fits[row] = fits[reader]
-    return fits
+        acts = units[row].acts
+        said = words_of(" ".join([*acts.names, units[row].comments])) & asked
+        if not said and not any(acts.names & each.names or acts.calls & each.calls for each in known):
+            readers = (at for at in range(row + 1, len(units)) if acts.names & units[at].acts.reads)
+            moved[row] = moved[next(readers, row)]
+    return moved
 
 
 def parts_of_program(

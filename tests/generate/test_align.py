@@ -53,6 +53,19 @@ def test_what_is_defined_belongs_to_the_first_step_that_names_it():
     assert spans(divide(code, wishes)) == [(1, 1), (2, 2), (3, 3), (4, 4)]
 
 
+def test_a_name_that_is_new_stays_with_the_step_that_its_comment_or_call_speaks_of():
+    frame = "# Make a frame.\ndf = Frame([1])"
+    code = f"# Import.\nimport csv\n\n{frame}\n\n# The means.\nmeans = df.mean()\nprint(means)"
+    wishes = steps(
+        ("import csv", "import csv"),
+        ("make a frame", "data = Frame([1])"),
+        ("compute the means", "means = data.mean()"),
+        ("print", "print(means)"),
+    )
+    assert spans(divide(code, wishes)) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert spans(divide(code.replace("# Make a frame.\n", ""), wishes)) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+
+
 def test_a_change_shares_the_part_of_what_it_changes():
     code = "def fee(n):\n    return n - 10\n\nend = fee(3)\nprint(end)"
     wishes = steps(
