@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mtchat.generate.arbitrary import DISPLAYS, arbitrary_parts, without_addresses, without_identity
+from mtchat.generate.arbitrary import DISPLAYS, arbitrary_parts, without_addresses
 from mtchat.generate.bindings import Binding, BoundAs, bindings_of, signature_of
 from mtchat.generate.execute import RunProgram
 from mtchat.generate.generated_tests import Assertion, assertions_in, checking_code, literal, read_results
 from mtchat.generate.requirements import FUNCTION, called, have_same_stem, named_in, split_words
+from mtchat.generate.value_kinds import describe_kind, family, family_of_code, is_same, kind_of
 from mtchat.session.names import (
     OWN_SCOPE,
     names_changed,
@@ -33,9 +34,6 @@ from mtchat.session.session import Session
 MOST_CALLS = 6  # recorded calls of a function that are made again
 FEWEST_INVENTED = 3  # literals of a list that nobody gave
 EMPTY = frozenset({"None", "0", "0.0", "-1", "False", "''", '""', "[]", "{}", "()", "set()"})
-FUNCTIONS = frozenset({"function", "builtin_function_or_method", "method", "partial", "_lru_cache_wrapper"})
-NUMBERS = frozenset({"int", "float", "bool", "complex", "Decimal", "Fraction"})
-MAPPINGS = frozenset({"dict", "defaultdict", "OrderedDict", "Counter"})
 NOTHING = "NoneType"
 
 
@@ -349,53 +347,3 @@ def stands(call: ast.Call, changed: set[str]) -> bool:
 def is_error(answer: str) -> bool:
     """Whether a call raised an error, whose name stands in the place of its value."""
     return answer.isidentifier() and answer not in ("None", "True", "False")
-
-
-def is_same(old: Variable, now: Variable) -> bool:
-    return (old.kind, old.shape, without_identity(old.value)) == (
-        now.kind,
-        now.shape,
-        without_identity(now.value),
-    )
-
-
-def family(variable: Variable) -> str:
-    """What kind of thing a variable is, broadly: a number, a text, a collection, a mapping, a function."""
-    kind = variable.kind
-    if kind in FUNCTIONS or kind == "ufunc":
-        return "function"
-    if kind == "type" or kind.endswith(("Meta", "EnumType")):
-        return "class"
-    if kind in NUMBERS or variable.shape == "scalar":
-        return "number"
-    if kind in ("str", "bytes"):
-        return "text"
-    if kind in MAPPINGS:
-        return "mapping"
-    return "collection" if variable.shape else kind
-
-
-def family_of_code(node: ast.AST | None) -> str:
-    """The family of a value as its expression shows it; "" if it does not."""
-    match node:
-        case ast.Constant(value):
-            return family(Variable("", type(value).__name__, "", ""))
-        case ast.JoinedStr():
-            return "text"
-        case ast.Dict() | ast.DictComp():
-            return "mapping"
-        case ast.List() | ast.Tuple() | ast.Set() | ast.ListComp() | ast.SetComp():
-            return "collection"
-    return ""
-
-
-def kind_of(variable: Variable) -> str:
-    """What to call a variable's kind in a sentence."""
-    known = family(variable)
-    return known if known in ("number", "text", "function", "class") else variable.kind
-
-
-def describe_kind(variable: Variable) -> str:
-    """The kind of a variable with an article."""
-    kind = kind_of(variable)
-    return f"{'an' if kind[:1].lower() in 'aeio' else 'a'} {kind}"
