@@ -382,6 +382,13 @@ def add_conversation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--concurrency", type=int, metavar="N", help="number of conversations to run in parallel"
     )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="share the conversations among N processes, each with the model (default: 1; 12 suit a GPU)",
+    )
     parser.add_argument("--lanes", type=int, dest="concurrency", help=argparse.SUPPRESS)  # its old name
     parser.add_argument(
         "--no-run", dest="run", action="store_false", help="do not run the program between turns"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -15,16 +16,17 @@ from mtchat.bench.output import check_targets, save
 from mtchat.bench.quality import suite as suites
 from mtchat.bench.quality.answer_cache import AnswerCache
 from mtchat.bench.quality.chart import chart
-from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, TimeLimit
+from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, Runners, TimeLimit
 from mtchat.bench.quality.folds import format_folds
-from mtchat.bench.quality.pool import PlannedRun, Runners, evaluate, hash_tasks, select_tasks
+from mtchat.bench.quality.pool import Holder, PlannedRun, evaluate, hash_tasks, select_tasks
 from mtchat.bench.quality.report import comparison, summary, to_json
 from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
 from mtchat.bench.quality.score_cache import ScoreCache
 from mtchat.bench.quality.sets import DataSet, find_sets, name_set
-from mtchat.bench.quality.suite import MULTI, Task
+from mtchat.bench.quality.suite import MULTI
 from mtchat.bench.quality.table import describe_way, format_table
 from mtchat.bench.quality.ways import Way, in_modes, parse_ways, short_name
+from mtchat.cli.bench_workers import Loaded, PlannedSet, RemoteHolder, start_workers
 from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
 from mtchat.models import loader
@@ -114,35 +116,65 @@ def hold_all(
     view = View.of(sys.stderr)
     if refusal := Sandbox(args.unsafe).unavailable_reason():
         raise SandboxError(f"no program can be run here: {refusal}")
-    batcher, device = load_batcher(args, view)
-    try:
-        model = AnswerCache(batcher)
-        caches = {each.name: ScoreCache(suites.load(each.suite).score) for each in sets}
-        with ExitStack() as stack:
-            runs = []
-            for dataset, way, tasks in planned:
-                header = make_header(args, batcher, device, dataset, way, tasks)
-                file = stack.enter_context(RunFile(place(dataset, way, batcher.card.name), header))
-                settings = way.apply(settings_of(args, header.understanding))
-                scoring = caches[dataset.name]
-                how = Evaluation(scoring, model, settings, args.family, way.ask, limit)
-                runs.append(PlannedRun(how, tasks, args.n, file))
-            sandboxes = stack.enter_context(SandboxPool(args.unsafe))
-            evaluate(runs, sandboxes.runners, args.concurrency or CONCURRENCY[device], view)
-    finally:
-        batcher.close()
+    with ExitStack() as stack:
+        holders: Sequence[Holder]
+        if args.processes > 1:
+            workers = stack.enter_context(start_workers(args, planned, limit))
+            loaded = workers[0].loaded
+            holders = [RemoteHolder(workers, at, each.tasks) for at, each in enumerate(planned)]
+        else:
+            model = stack.enter_context(open_model(args, view))
+            loaded = Loaded(model.batcher.card, model.device)
+            holders = list(model.holders(planned, limit))
+        runs = []
+        for each, holder in zip(planned, holders, strict=True):
+            header = make_header(args, loaded, each)
+            file = stack.enter_context(RunFile(place(each.dataset, each.way, loaded.card.name), header))
+            runs.append(PlannedRun(holder, each.tasks, args.n, file))
+        sandboxes = stack.enter_context(SandboxPool(args.unsafe))
+        evaluate(runs, sandboxes.runners, args.concurrency or CONCURRENCY[loaded.device], view)
     return [read(run.file.path) for run in runs]
 
 
-def plan(
-    args: argparse.Namespace, sets: Sequence[DataSet], ways: Sequence[Way]
-) -> Iterator[tuple[DataSet, Way, Sequence[Task]]]:
+@dataclass(frozen=True)
+class OpenModel:
+    """A model in this process, and what it takes to hold conversations with it."""
+
+    args: argparse.Namespace
+    batcher: "Batcher"
+    device: str
+
+    def holders(self, planned: Sequence[PlannedSet], limit: TimeLimit) -> Iterator[Evaluation]:
+        """What holds the conversations of each set in its way; they share what the model says."""
+        model = AnswerCache(self.batcher)
+        caches = {each.dataset.name: ScoreCache(suites.load(each.dataset.suite).score) for each in planned}
+        for each in planned:
+            settings = each.way.apply(settings_of(self.args, understands(self.args, each.way)))
+            scoring = caches[each.dataset.name]
+            yield Evaluation(scoring, model, settings, self.args.family, each.way.ask, limit)
+
+
+@contextmanager
+def open_model(args: argparse.Namespace, view: View) -> Iterator[OpenModel]:
+    batcher, device = load_batcher(args, view)
+    try:
+        yield OpenModel(args, batcher, device)
+    finally:
+        batcher.close()
+
+
+def understands(args: argparse.Namespace, way: Way) -> bool:
+    """Whether instructions may be changes of earlier turns."""
+    return bool(args.understanding and way.mode == MULTI)
+
+
+def plan(args: argparse.Namespace, sets: Sequence[DataSet], ways: Sequence[Way]) -> Iterator[PlannedSet]:
     """The conversations of each set in each way that it has."""
     for dataset in sets:
         suite = suites.load(dataset.suite)
         for way in in_modes(ways, suite):
             tasks = suite.tasks(dataset.path, way.mode)
-            yield dataset, way, select_tasks(tasks, args.limit, args.inputs)
+            yield PlannedSet(dataset, way, select_tasks(tasks, args.limit, args.inputs))
 
 
 def limit_time(minutes: float | None) -> TimeLimit:
@@ -153,21 +185,14 @@ def limit_time(minutes: float | None) -> TimeLimit:
     return TimeLimit(now + seconds - min(GRACE, SHARE * seconds), now + seconds)
 
 
-def make_header(
-    args: argparse.Namespace,
-    batcher: "Batcher",
-    device: str,
-    dataset: DataSet,
-    way: Way,
-    tasks: Sequence[Task],
-) -> RunHeader:
-    card = batcher.card
+def make_header(args: argparse.Namespace, loaded: Loaded, planned: PlannedSet) -> RunHeader:
+    card, dataset, way = loaded.card, planned.dataset, planned.way
     return RunHeader(
         suite=dataset.suite,
         model=card.name,
         fingerprint=card.fingerprint,
         precision=card.precision,
-        device=device,
+        device=loaded.device,
         mode=way.mode,
         policy=way.policy,
         temperature=args.temperature,
@@ -175,10 +200,10 @@ def make_header(
         samples=args.n,
         seed=args.seed,
         version=__version__,
-        tasks=len(tasks),
-        data_sha256=hash_tasks(tasks),
+        tasks=len(planned.tasks),
+        data_sha256=hash_tasks(planned.tasks),
         ask=way.ask,
-        understanding=args.understanding and way.mode == MULTI,
+        understanding=understands(args, way),
         variation=way.variation,
         dataset=dataset.name,
     )
@@ -238,9 +263,9 @@ class SandboxPool:
 
 def check_counts(args: argparse.Namespace) -> None:
     """What would fail late fails now."""
-    counts = (args.n, args.limit, args.inputs, args.concurrency)
+    counts = (args.n, args.limit, args.inputs, args.concurrency, args.processes)
     if any(count is not None and count < 1 for count in counts):
-        raise UsageError("--n, --limit, --inputs and --concurrency must be at least 1")
+        raise UsageError("--n, --limit, --inputs, --concurrency and --processes must be at least 1")
     if args.minutes is not None and not args.minutes > 0:
         raise UsageError("--minutes must be more than 0")
     if args.n > 1 and args.temperature == 0:
@@ -259,7 +284,7 @@ def load_batcher(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
         args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
     )
     view.erase()
-    concurrency = args.concurrency or CONCURRENCY[device]
+    concurrency = max(1, (args.concurrency or CONCURRENCY[device]) // args.processes)
     if device == "cpu":
         return batching.start_batcher(engine, concurrency), device
     if engine.scheduler:

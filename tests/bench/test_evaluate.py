@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bench.quality.evaluate import Evaluation, find_stop, run_task
-from mtchat.bench.quality.pool import PlannedRun, Runners, evaluate, format_duration
+from mtchat.bench.quality.evaluate import Evaluation, Runners, find_stop, run_task
+from mtchat.bench.quality.pool import PlannedRun, evaluate, format_duration
 from mtchat.bench.quality.program_measures import ProgramMeasures
 from mtchat.bench.quality.run_file import RunFile, RunHeader, read
 from mtchat.bench.quality.suite import Score, ScoredSample, Task

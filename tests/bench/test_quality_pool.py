@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, OverTimeError, TimeLimit, run_task
+from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, OverTimeError, Runners, TimeLimit, run_task
 from mtchat.bench.quality.pool import (
     MOST_CRASHES,
     PlannedRun,
-    Runners,
     evaluate,
     order_conversations,
     select_tasks,

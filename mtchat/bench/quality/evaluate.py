@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -95,6 +95,17 @@ class UsageMeter(ReadyModel):
 
 
 @dataclass(frozen=True)
+class Runners:
+    """How the programs of one conversation run: those of its turns, and the one that is scored."""
+
+    run: RunProgram
+    judge: RunProgram
+
+
+OpenRunners = Callable[[], AbstractContextManager[Runners]]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """How conversations are held and programs scored.
 
@@ -110,6 +121,16 @@ class Evaluation:
     ask: bool = False
     limit: TimeLimit = ENDLESS
     conversation: type[Conversation] = Conversation
+
+    def hold(self, task: Task, sample: int, runners: OpenRunners) -> ScoredSample | None:
+        """One conversation, held and scored; None if the time is over."""
+        if not self.limit.allows_start():
+            return None
+        try:
+            with runners() as how:
+                return run_task(self, task, sample, how.run, how.judge)
+        except OverTimeError:
+            return None
 
 
 @dataclass(frozen=True)

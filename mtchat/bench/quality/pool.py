@@ -9,37 +9,35 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
-from mtchat.bench.quality.evaluate import Evaluation, OverTimeError, run_task
+from mtchat.bench.quality.evaluate import OpenRunners
 from mtchat.bench.quality.run_file import RunFile
 from mtchat.bench.quality.suite import ScoredSample, Task
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
-from mtchat.generate.execute import RunProgram
 
 CRASH = "crash"
 SWITCH_SECONDS = 0.0005  # with Python's 5 ms the thread of the batch waits longer than a GPU computes
 MOST_CRASHES = 20  # more are no odd conversation: the benchmark ends
 
 
-@dataclass(frozen=True)
-class Runners:
-    """How the programs of one conversation run: those of its turns, and the one that is scored."""
+class Holder(Protocol):
+    """What holds the conversations of a run: this process, or others."""
 
-    run: RunProgram
-    judge: RunProgram
+    def hold(self, task: Task, sample: int, runners: OpenRunners) -> ScoredSample | None:
+        """One conversation, held and scored; None if the time is over."""
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that is to be made or finished: the conversations, how they are held, and its file."""
+    """A run that is to be made or finished: what holds its conversations, these, and its file."""
 
-    evaluation: Evaluation
+    evaluation: Holder
     tasks: Sequence[Task]
     samples: int
     file: RunFile
@@ -82,7 +80,7 @@ class Crashes:
 
 def evaluate(
     runs: Sequence[PlannedRun],
-    runners: Callable[[], AbstractContextManager[Runners]],
+    runners: OpenRunners,
     concurrency: int,
     view: View,
 ) -> None:
@@ -91,14 +89,8 @@ def evaluate(
     progress, crashes = EvaluationProgress(len(left), view), Crashes(view)
 
     def hold(planned: PlannedConversation) -> tuple[PlannedConversation, ScoredSample | Exception | None]:
-        evaluation = planned.run.evaluation
-        if not evaluation.limit.allows_start():
-            return planned, None
         try:
-            with runners() as how:
-                return planned, run_task(evaluation, planned.task, planned.sample, how.run, how.judge)
-        except OverTimeError:
-            return planned, None
+            return planned, planned.run.evaluation.hold(planned.task, planned.sample, runners)
         except MtchatError:
             raise
         except Exception as error:  # one odd conversation must not cost all others
