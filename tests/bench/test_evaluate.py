@@ -198,7 +198,7 @@ def test_the_time_that_is_left_reads_well(seconds: float, text: str):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["mtpb", "--n", "0"], "--n, --limit, --inputs and --concurrency must be at least 1"),
+        (["mtpb", "--n", "0"], "--n, --limit, --inputs, --concurrency and --processes must be at least 1"),
         (["mtpb", "--n", "5"], "--n above 1 needs a --temperature above 0"),
         (["mtpb", "--mode", "completion"], "--mode of mtpb is multi or single, not 'completion'"),
         (["mtpb", "--data", "nothing.jsonl"], "nothing.jsonl does not exist"),

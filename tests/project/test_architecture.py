@@ -54,6 +54,7 @@ OWNERS = {
 }
 STARTERS_OF_PROCESSES = {
     "sandbox",
+    "cli/bench_workers.py",
     "bench/speed/process.py",
     "bench/speed/sandbox.py",
     "console/editor.py",
