@@ -52,8 +52,11 @@ def only_repeats(code: str, before: str) -> bool:
 @lru_cache(maxsize=16)
 def find_repeats(code: str, before: str) -> tuple[ast.stmt, ...]:
     """The statements of some code that repeat earlier ones, of the program before it too, to no effect."""
-    module, earlier = parse_module(code), parse_module(before)
-    if module is None or earlier is None or "\r" in code or is_unreadable(earlier, module):
+    module = parse_module(code)
+    if module is None or not may_bind_again(module.body, before):
+        return ()
+    earlier = parse_module(before)
+    if earlier is None or "\r" in code or is_unreadable(earlier, module):
         return ()
     found = list[ast.stmt]()
     try:
@@ -68,6 +71,15 @@ def find_repeats(code: str, before: str) -> tuple[ast.stmt, ...]:
     except RecursionError:
         return ()
     return tuple(found)
+
+
+def may_bind_again(new: Sequence[ast.stmt], before: str) -> bool:
+    """Whether new statements bind a name that the program before them, or they themselves, have bound.
+
+    The names of a long program are known part by part, so that this costs little.
+    """
+    names = [name for statement in new for name, _ in effects(statement)]
+    return len(set(names)) < len(names) or not bound_names(before).isdisjoint(names)
 
 
 def may_repeat(earlier: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
