@@ -13,7 +13,10 @@ from mtchat.bench.quality.suites import mbpp, mtpb
 from mtchat.bench.quality.table import describe_way, format_table
 from mtchat.bench.quality.ways import Way, in_modes, parse_ways, short_name
 from mtchat.errors import MtchatError, UsageError
+from mtchat.sandbox.host import execute
 from mtchat.session.settings import Settings
+from tests.support.shell import mtchat
+from tests.support.starter import needs_small
 
 
 @pytest.mark.parametrize(
@@ -150,3 +153,41 @@ def test_the_name_of_the_data_does_not_make_another_run(tmp_path: Path):
         assert file.rows == ()
     with pytest.raises(MtchatError, match="variation is '' there and 'run=off' here"):
         RunFile(tmp_path / "run.jsonl", replace(HEADER, variation="run=off"))
+
+
+STEPS = {
+    "id": "1",
+    "max_gen_length": 24,
+    "prompts": ['Assign the number {a} to a variable named "x".', "Print x plus {b}."],
+    "inputs": [{"a": "3", "b": "4"}, {"a": "5", "b": "1"}],
+    "outputs": [7, 6],
+}
+needs_model = [
+    pytest.mark.model,
+    needs_small,
+    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+]
+
+
+@pytest.mark.parametrize("_", [pytest.param(None, marks=needs_model)])
+def test_a_table_is_made_by_one_command_and_goes_on_where_it_was(tmp_path: Path, _: None):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("mine", "yours"):
+        (data / f"{name}.jsonl").write_text(json.dumps(STEPS))
+    words = ["bench", "table", "--data", "data", "--sets", "mine,yours", "--model", "starter-small"]
+    words += ["--policy", "plain,single:plain", "--out", "out", "--concurrency", "4", "--minutes"]
+    late = mtchat(tmp_path, *words, "0.0001")
+    assert (late.returncode, late.stdout) == (0, "no conversation is finished yet\n"), late.stderr
+    made = mtchat(tmp_path, *words, "5")
+    assert made.returncode == 0, made.stderr
+    assert "have: mine 2 of 2, yours 2 of 2." in made.stdout
+    assert "Points above plain, in pairs" in made.stdout
+    assert "What the programs are like" in made.stdout
+    names = [path.name for path in sorted((tmp_path / "out").iterdir())]
+    ways = ("plain", "single-plain")
+    assert names == [f"starter-small-{name}-{way}.jsonl" for name in ("mine", "yours") for way in ways]
+    again = mtchat(tmp_path, *words, "5")
+    assert again.stdout == made.stdout
+    reported = mtchat(tmp_path, "bench", "report", "--table", *(f"out/{name}" for name in names))
+    assert reported.stdout == made.stdout
