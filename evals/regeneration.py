@@ -29,8 +29,7 @@ from mtchat.bench.quality.results import estimate
 from mtchat.bench.quality.run_file import read
 from mtchat.bench.quality.suite import Suite, Task
 from mtchat.bench.quality.suites import mtpb
-from mtchat.cli.bench import QUALITY_LIMITS as LIMITS
-from mtchat.cli.bench import load_batcher
+from mtchat.cli.bench_model import LIMITS, load_batcher
 from mtchat.console.view import View
 from mtchat.features.regenerate.regenerate import Decide, always, never, regenerate, when_stale
 from mtchat.generate import policy, requirements
@@ -197,7 +196,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="write a line of JSON for each change to FILE")
     args = parser.parse_args()
-    args.device = "cpu"
+    args.device, args.processes = "cpu", 1
     found = changes(mtpb.tasks(args.data, mtpb.MODES[0]), args.change, args.inputs)
     chosen = list(dict.fromkeys(each.first.problem for each in found))[: args.problems]
     results = []

@@ -19,32 +19,13 @@ from multiprocessing.process import BaseProcess
 
 from mtchat.bench.quality.evaluate import OpenRunners, TimeLimit
 from mtchat.bench.quality.pool import SWITCH_SECONDS
-from mtchat.bench.quality.sets import DataSet
 from mtchat.bench.quality.suite import ScoredSample, Task
-from mtchat.bench.quality.ways import Way
+from mtchat.cli.bench_model import CONCURRENCY, Loaded, PlannedSet, SandboxPool, open_model
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
-from mtchat.session.prompt import ModelCard
 
 
-@dataclass(frozen=True)
-class PlannedSet:
-    """The conversations of a set that are held in one way."""
-
-    dataset: DataSet
-    way: Way
-    tasks: Sequence[Task]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The model that the processes have, and the device that it is on."""
-
-    card: ModelCard
-    device: str
-
-
-class Worker:
+class BenchWorker:
     """One process, and the conversations that were given to it."""
 
     def __init__(self, args: argparse.Namespace, planned: Sequence[PlannedSet], limit: TimeLimit) -> None:
@@ -115,7 +96,7 @@ class RemoteHolder:
     There they share what the model says of the same prompts.
     """
 
-    workers: Sequence[Worker]
+    workers: Sequence[BenchWorker]
     run: int
     tasks: Sequence[Task]
 
@@ -128,12 +109,12 @@ class RemoteHolder:
 @contextmanager
 def start_workers(
     args: argparse.Namespace, planned: Sequence[PlannedSet], limit: TimeLimit
-) -> Iterator[Sequence[Worker]]:
+) -> Iterator[Sequence[BenchWorker]]:
     """`args.processes` processes that have loaded the model; they end with the block."""
-    workers: list[Worker] = []
+    workers: list[BenchWorker] = []
     try:
         for _ in range(args.processes):
-            workers.append(Worker(args, planned, limit))
+            workers.append(BenchWorker(args, planned, limit))
         for worker in workers:
             assert worker.loaded == workers[0].loaded
         yield workers
@@ -146,8 +127,6 @@ def serve(
     args: argparse.Namespace, planned: Sequence[PlannedSet], limit: TimeLimit, connection: Connection
 ) -> None:
     """What a process does: load the model, and hold the conversations that come, until there are no more."""
-    from mtchat.cli.quality import CONCURRENCY, SandboxPool, open_model
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process hears it and ends this one
     sending = threading.Lock()
 

@@ -5,42 +5,32 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtchat.bench.output import check_targets, save
 from mtchat.bench.quality import suite as suites
-from mtchat.bench.quality.answer_cache import AnswerCache
 from mtchat.bench.quality.chart import chart
-from mtchat.bench.quality.evaluate import ENDLESS, Evaluation, Runners, TimeLimit
+from mtchat.bench.quality.evaluate import ENDLESS, TimeLimit
 from mtchat.bench.quality.folds import format_folds
 from mtchat.bench.quality.pool import Holder, PlannedRun, evaluate, hash_tasks, select_tasks
 from mtchat.bench.quality.report import comparison, summary, to_json
 from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
-from mtchat.bench.quality.score_cache import ScoreCache
 from mtchat.bench.quality.sets import DataSet, find_sets, name_set
-from mtchat.bench.quality.suite import MULTI
 from mtchat.bench.quality.table import describe_way, format_table
 from mtchat.bench.quality.ways import Way, in_modes, parse_ways, short_name
-from mtchat.cli.bench_workers import Loaded, PlannedSet, RemoteHolder, start_workers
+from mtchat.cli.bench_model import CONCURRENCY, Loaded, PlannedSet, SandboxPool, open_model, understands
+from mtchat.cli.bench_workers import RemoteHolder, start_workers
 from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
-from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
-from mtchat.session.outcome import Outcome
-from mtchat.session.program import NO_INPUTS, Program
-from mtchat.session.settings import OFF, ON, Limits, Settings
 from mtchat.version import __version__
 
 if TYPE_CHECKING:
-    from mtchat.inference.batching import Batcher
+    pass
 
-LIMITS = Limits(seconds=10.0)
-CONCURRENCY = {"cpu": 8, "cuda": 256}
 GRACE = 40.0  # seconds before the end in which no conversation begins
 SHARE = 0.1  # of a short time that is grace
 
@@ -136,38 +126,6 @@ def hold_all(
     return [read(run.file.path) for run in runs]
 
 
-@dataclass(frozen=True)
-class OpenModel:
-    """A model in this process, and what it takes to hold conversations with it."""
-
-    args: argparse.Namespace
-    batcher: "Batcher"
-    device: str
-
-    def holders(self, planned: Sequence[PlannedSet], limit: TimeLimit) -> Iterator[Evaluation]:
-        """What holds the conversations of each set in its way; they share what the model says."""
-        model = AnswerCache(self.batcher)
-        caches = {each.dataset.name: ScoreCache(suites.load(each.dataset.suite).score) for each in planned}
-        for each in planned:
-            settings = each.way.apply(settings_of(self.args, understands(self.args, each.way)))
-            scoring = caches[each.dataset.name]
-            yield Evaluation(scoring, model, settings, self.args.family, each.way.ask, limit)
-
-
-@contextmanager
-def open_model(args: argparse.Namespace, view: View) -> Iterator[OpenModel]:
-    batcher, device = load_batcher(args, view)
-    try:
-        yield OpenModel(args, batcher, device)
-    finally:
-        batcher.close()
-
-
-def understands(args: argparse.Namespace, way: Way) -> bool:
-    """Whether instructions may be changes of earlier turns."""
-    return bool(args.understanding and way.mode == MULTI)
-
-
 def plan(args: argparse.Namespace, sets: Sequence[DataSet], ways: Sequence[Way]) -> Iterator[PlannedSet]:
     """The conversations of each set in each way that it has."""
     for dataset in sets:
@@ -209,58 +167,6 @@ def make_header(args: argparse.Namespace, loaded: Loaded, planned: PlannedSet) -
     )
 
 
-def settings_of(args: argparse.Namespace, understanding: bool) -> Settings:
-    return Settings(
-        temperature=args.temperature,
-        top_p=args.top_p,
-        seed=args.seed,
-        seconds=LIMITS.seconds,
-        run=ON if args.run else OFF,
-        corrections=understanding,
-    )
-
-
-class SandboxPool:
-    """Sandboxes for conversations that go on at the same time; one that is free is used for the next.
-
-    Between them the states of the last program are ended, so that they take no memory and need no watching.
-    """
-
-    def __init__(self, unsafe: bool) -> None:
-        self.unsafe = unsafe
-        self.free: SimpleQueue[Sandbox] = SimpleQueue()
-
-    def __enter__(self) -> "SandboxPool":
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        while sandbox := self.take():
-            sandbox.close()
-
-    def take(self) -> Sandbox | None:
-        try:
-            return self.free.get_nowait()
-        except Empty:
-            return None
-
-    @contextmanager
-    def runners(self) -> Iterator[Runners]:
-        """How the programs of one conversation run."""
-        sandbox = self.take() or Sandbox(self.unsafe)
-
-        def run(program: Program) -> Outcome:
-            return sandbox.trial(program, LIMITS, NO_INPUTS)
-
-        def judge(program: Program) -> Outcome:
-            return sandbox.run(program, LIMITS, None)
-
-        try:
-            yield Runners(run, judge)
-        finally:
-            sandbox.forget_programs()
-            self.free.put(sandbox)
-
-
 def check_counts(args: argparse.Namespace) -> None:
     """What would fail late fails now."""
     counts = (args.n, args.limit, args.inputs, args.concurrency, args.processes)
@@ -272,23 +178,3 @@ def check_counts(args: argparse.Namespace) -> None:
         raise UsageError("--n above 1 needs a --temperature above 0: greedy samples are all the same")
     if args.out and not os.path.isdir(args.out.absolute().parent):
         raise UsageError(f"cannot write {args.out.name}: no folder {args.out.absolute().parent}")
-
-
-def load_batcher(args: argparse.Namespace, view: View) -> "tuple[Batcher, str]":
-    """The model, for many conversations at once, and its device."""
-    from mtchat.inference import batching
-    from mtchat.inference.loaders import devices
-
-    device = devices.choose_device(args.device, args.precision)
-    engine: Any = loader.load(
-        args.model, args.precision, lambda stage: view.transient(f"{args.model}: {stage}"), device
-    )
-    view.erase()
-    concurrency = max(1, (args.concurrency or CONCURRENCY[device]) // args.processes)
-    if device == "cpu":
-        return batching.start_batcher(engine, concurrency), device
-    if engine.scheduler:
-        return batching.Batcher(engine, engine.scheduler), device
-    from mtchat.inference.hf import padded_scheduler
-
-    return padded_scheduler.start_padded_batcher(engine, 2 * concurrency), device
