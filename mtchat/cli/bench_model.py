@@ -1,4 +1,4 @@
-"""The model of a benchmark and the sandboxes of its programs, in the process that holds the conversations."""
+"""The model and the sandboxes with which a process holds the conversations of a benchmark."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,6 @@ from mtchat.models import loader
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import NO_INPUTS, Program
-from mtchat.session.prompt import ModelCard
 from mtchat.session.settings import OFF, ON, Limits, Settings
 
 if TYPE_CHECKING:
@@ -36,14 +35,6 @@ class PlannedSet:
     dataset: DataSet
     way: Way
     tasks: Sequence[Task]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The model that the processes have, and the device that it is on."""
-
-    card: ModelCard
-    device: str
 
 
 @dataclass(frozen=True)

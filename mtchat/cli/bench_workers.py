@@ -20,9 +20,18 @@ from multiprocessing.process import BaseProcess
 from mtchat.bench.quality.evaluate import OpenRunners, TimeLimit
 from mtchat.bench.quality.pool import SWITCH_SECONDS
 from mtchat.bench.quality.suite import ScoredSample, Task
-from mtchat.cli.bench_model import CONCURRENCY, Loaded, PlannedSet, SandboxPool, open_model
+from mtchat.cli.bench_model import CONCURRENCY, PlannedSet, SandboxPool, open_model
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
+from mtchat.session.prompt import ModelCard
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model that the processes have, and the device that it is on."""
+
+    card: ModelCard
+    device: str
 
 
 class BenchWorker:

@@ -21,8 +21,8 @@ from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
 from mtchat.bench.quality.sets import DataSet, find_sets, name_set
 from mtchat.bench.quality.table import describe_way, format_table
 from mtchat.bench.quality.ways import Way, in_modes, parse_ways, short_name
-from mtchat.cli.bench_model import CONCURRENCY, Loaded, PlannedSet, SandboxPool, open_model, understands
-from mtchat.cli.bench_workers import RemoteHolder, start_workers
+from mtchat.cli.bench_model import CONCURRENCY, PlannedSet, SandboxPool, open_model, understands
+from mtchat.cli.bench_workers import Loaded, RemoteHolder, start_workers
 from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
 from mtchat.sandbox.sandbox import Sandbox
