@@ -81,7 +81,7 @@ def guidance_for(args: argparse.Namespace, settings: Settings, session: Session)
     """What the context holds beside the conversation, which is in Python; an error for another language
     than that of a session that has turns."""
     spoken = session.with_language(parse_language(settings.language)) if args.set_language else session
-    return policy.for_language(settings.policy, spoken.language).guidance
+    return family.as_conversation(policy.for_language(settings.policy, spoken.language).guidance)
 
 
 def read_code(args: argparse.Namespace) -> str:

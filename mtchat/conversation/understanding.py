@@ -9,6 +9,7 @@ from mtchat.features.understand.decide import by_first_signals, by_form, by_sign
 from mtchat.features.understand.likelihood import read_likelihood
 from mtchat.features.understand.reading import Kind, Reading, Understanding, latest_with_code
 from mtchat.generate.context import TurnContext, TurnRequest
+from mtchat.generate.prompt.family import as_conversation
 from mtchat.models.loading import classify_with
 from mtchat.session.context import is_emptied
 from mtchat.session.prompt import Signals
@@ -57,12 +58,14 @@ def next_context(live: LiveSession, text: str) -> tuple[TurnContext, tuple[int, 
     """The context of a next step with this text, and the numbers of the turns that it shows.
 
     How the program fails at present is left out, so that the text stands alone in its message. So is what was
-    said about the state of the program, also before earlier turns: the probes were fitted without it.
+    said about the state of the program, also before earlier turns, and the turns are shown as a conversation:
+    the probes were fitted so.
     """
     generator = live.generator()
     step = generator.step(live.session, text, live.settings.sampling)
     assert isinstance(step.provenance, Step)
-    plain = replace(step.provenance, error="", files="", state="")
+    guidance = as_conversation(step.provenance.guidance)
+    plain = replace(step.provenance, error="", files="", state="", guidance=guidance)
     context = generator.fitted(TurnRequest(live.session, text, plain, stateless=True))
     hidden = set(context.plan.forgotten)
     shown = (

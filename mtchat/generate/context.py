@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from mtchat.edits.fold import fold_code
 from mtchat.generate.generated_tests import assertions_in
-from mtchat.generate.prompt.family import WORKED, Family
+from mtchat.generate.prompt.family import PROGRAM, WORKED, Family
+from mtchat.generate.prompt.program import number_step
 from mtchat.generate.prompt.state import describe_state, told_lines, with_state
 from mtchat.session.context import plan_for
 from mtchat.session.prompt import ModelCard, Prompt
@@ -197,6 +198,10 @@ def prompt_with(
 ) -> Prompt:
     """The prompt of a turn after `base` that shows these turns, each as it stands here."""
     preamble, guidance = base.preamble, provenance.guidance
+
+    def say(instruction: str) -> str:
+        return number_step(len(turns) + 1, instruction) if PROGRAM in guidance else instruction
+
     match provenance:
         case Repair(error=error):
             return family.repair(turns, preamble, error, guidance)
@@ -204,12 +209,9 @@ def prompt_with(
             return family.revise(turns, preamble, base.get(of).correction_in(instruction), guidance)
         case Rework(of=of, continues=True, error=error):
             old = base.get(of)
-            return continue_reply(
-                family.render(
-                    turns, with_state(provenance.state, old.full_instruction), preamble, error, guidance
-                ),
-                whole_lines(old.chunk),
-            )
+            text = with_state(provenance.state, say(old.full_instruction))
+            start = whole_lines(old.chunk)
+            return continue_reply(family.render(turns, text, preamble, error, guidance), start)
         case Rework(wish=wish):
             return family.render(turns, wish, preamble, "", guidance)
         case Rewrite(of=of):
@@ -217,10 +219,17 @@ def prompt_with(
             steps = [describe_step(turn) for turn in base.path_to(of)] if of else here
             return family.render((), "\n".join(steps), preamble, "")
         case Step(error=error, files=files, state=state):
-            text = with_state(state, with_files(files, instruction))
+            text = with_state(state, with_files(files, say(instruction)))
             return family.render(turns, text, preamble, error, guidance)
         case Fill():
             return family.render(turns, instruction, preamble, "", guidance)
+
+
+def commented_instructions(provenance: Provenance, base: Session, instruction: str) -> tuple[str, ...]:
+    """The instructions that the prompt of a turn after `base` shows as comments in code."""
+    if PROGRAM not in provenance.guidance:
+        return ()
+    return (*(turn.full_instruction for turn in base.path), instruction)
 
 
 def describe_step(turn: Turn) -> str:
@@ -247,10 +256,13 @@ def with_files(files: str, instruction: str) -> str:
     return f"{files}\n\n{instruction}" if files else instruction
 
 
-def state_before(session: Session, instruction: str, parts: Sequence[str]) -> str:
+def state_before(
+    session: Session, instruction: str, parts: Sequence[str], guidance: Sequence[str] = ()
+) -> str:
     """What the prompt of the next turn says of the state that it starts from.
 
-    Turns that are told folded or not at all do not show what was said before them, so it is said again.
+    Turns that are told folded or not at all do not show what was said before them, so it is said again; the
+    program in one piece shows nothing of it.
     """
     path = session.path
     if not parts or not path:
@@ -258,12 +270,20 @@ def state_before(session: Session, instruction: str, parts: Sequence[str]) -> st
     plan = plan_for(session, path)
     hidden = {*plan.folded, *plan.forgotten, *path[-1].provenance.context.folded}
     shown = (turn.provenance.state for number, turn in enumerate(path, start=1) if number not in hidden)
-    return describe_state(session.outcome, told_lines(shown), instruction, parts)
+    told = {} if PROGRAM in guidance else told_lines(shown)
+    return describe_state(session.outcome, told, instruction, parts)
 
 
 def program_before(provenance: Provenance, base: Session) -> Session:
     """The session whose program the new code is added to: an empty one where it is the whole program."""
     return replace(base, head=ROOT) if isinstance(provenance, Rewrite) else base
+
+
+def has_changes(path: Sequence[Turn]) -> bool:
+    """Whether the user has had a turn changed. Its instruction then has more than one line, which are not all
+    true at once: measured with such turns, programs are more often right if the model sees the conversation.
+    """
+    return any(isinstance(turn.provenance, Correction) for turn in path)
 
 
 def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]:
@@ -272,6 +292,6 @@ def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]
     Measured: with them, Qwen2.5-Coder-1.5B-Instruct passed 63.4 % of HumanEval instead of 65.9 %, and
     60.2 % of MBPP instead of 65.1 %.
     """
-    if guidance and ("```" in instruction or assertions_in(instruction)):
+    if WORKED in guidance and ("```" in instruction or assertions_in(instruction)):
         return tuple(each for each in guidance if each != WORKED)
     return guidance

@@ -13,7 +13,7 @@ from mtchat.generate.complete import (
     longer_sampling,
     warmer,
 )
-from mtchat.generate.context import prompt_for
+from mtchat.generate.context import commented_instructions, prompt_for
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -374,8 +374,17 @@ class Refinement:
     ) -> Iterator[Turn]:
         """Turns like a draft from completions with successive seeds; those of comments alone are left out."""
         generator, plan, rules = self.generator, draft.provenance.context, self.generator.policy.rules
+        commented = commented_instructions(draft.provenance, base, draft.instruction)
         for number, completion in enumerate(drawn):
-            chunk = postprocess(generator.family, completion.text, base, rules, plan, drops_repeats=rules)
+            chunk = postprocess(
+                generator.family,
+                completion.text,
+                base,
+                rules,
+                plan,
+                drops_repeats=rules,
+                commented=commented,
+            )
             provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
             module = parse_module(chunk)
             if module is None or module.body:

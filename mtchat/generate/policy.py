@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 from mtchat import plugins
 from mtchat.errors import UsageError
-from mtchat.generate.prompt.state import MENTIONED, OUTPUT, PARTS, VARIABLES
+from mtchat.generate.prompt.family import PROGRAM, WORKED
+from mtchat.generate.prompt.state import PARTS
 from mtchat.session.language import Language
 
 GROUP = "mtchat.policies"
@@ -19,7 +20,7 @@ GROUP = "mtchat.policies"
 class Policy:
     """What is done for each turn; by default, one plain completion.
 
-    guidance: what the prompt holds beside the conversation, of `prompt.family.GUIDANCE`.
+    guidance: what the prompt holds beside or instead of the conversation, of `prompt.family.GUIDANCE`.
     rules: repair the code by rule, without the model.
     samples: candidates drawn at `temperature` beside the first completion if that one fails or its mean
         log-probability per token is below `confidence_threshold` (nats; None: always). The behaviour that
@@ -59,6 +60,8 @@ PLAIN = Policy(description="One completion, unchanged.")
 POLICIES: Mapping[str, Policy] = MappingProxyType(
     {
         "best": Policy(
+            guidance=(PROGRAM,),
+            state=PARTS,
             rules=True,
             samples=7,
             rewrites=5,
@@ -66,16 +69,23 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
             description="Everything that helps, however long it takes.",
         ),
         "default": Policy(
+            guidance=(PROGRAM,),
+            state=PARTS,
             rules=True,
             samples=6,
             confidence_threshold=-0.08,
+            rewrites=1,
             repair_rounds=1,
-            description="One completion; candidates and a repair only if it fails or looks doubtful.",
+            description="One completion; more, a rewrite and a repair only if it fails or looks doubtful.",
         ),
         "examples": Policy(
-            guidance=("examples",), description="Worked examples of turns precede the conversation."
+            guidance=(WORKED,), description="Worked examples of turns precede the conversation."
         ),
         "plain": PLAIN,
+        "program": Policy(
+            guidance=(PROGRAM,),
+            description="Prompts show the program so far in one piece, instead of the conversation.",
+        ),
         "repair": Policy(
             repair_rounds=2, description="The model is shown an error and asked to fix it, twice."
         ),
@@ -91,20 +101,6 @@ POLICIES: Mapping[str, Policy] = MappingProxyType(
         "state": Policy(
             state=PARTS, description="Prompts show what the last turn printed and which variables changed."
         ),
-        "state_default": Policy(
-            state=PARTS,
-            rules=True,
-            samples=6,
-            confidence_threshold=-0.08,
-            repair_rounds=1,
-            description="As default, and prompts show what `state` shows.",
-        ),
-        "state_mentioned": Policy(
-            state=(*PARTS, MENTIONED),
-            description="As state, and variables that the instruction names are shown again.",
-        ),
-        "state_output": Policy(state=(OUTPUT,), description="Prompts show what the last turn printed."),
-        "state_variables": Policy(state=(VARIABLES,), description="Prompts show which variables changed."),
         "tests": Policy(
             samples=7,
             generated_tests=5,

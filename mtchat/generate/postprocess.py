@@ -6,7 +6,7 @@ ones."""
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -20,6 +20,7 @@ from mtchat.edits.mend import add_imports, print_returns, rename_unbound
 from mtchat.edits.repeats import drop_repeats
 from mtchat.generate.context import folded_codes
 from mtchat.generate.prompt.family import Family
+from mtchat.generate.prompt.program import drop_step_comments
 from mtchat.session.names import bound_names, compiles, parse_module, parts_of
 from mtchat.session.provenance import EVERYTHING, ContextPlan
 from mtchat.session.session import Session
@@ -128,14 +129,19 @@ def postprocess(
     plan: ContextPlan = EVERYTHING,
     *,
     drops_repeats: bool = False,
+    commented: Sequence[str] = (),
 ) -> str:
     """The chunk that a completion adds to a session, repaired by rule if `rules` is set.
+
+    Comments of the model that repeat the instructions in `commented`, which its prompt showed as comments,
+    are removed.
 
     Folded code from the prompt that the model repeats is not new code and is removed, and so is, with
     `drops_repeats`, what earlier code did already.
     """
     before = base.program.source
     code = drop_folded_copies(family.chunk(text, before), folded_codes(base.path, plan))
+    code = drop_step_comments(code, commented)
     code = apply_rules(code, before) if rules else code
     return drop_repeats(code, before) if rules and drops_repeats else code
 

@@ -1,6 +1,6 @@
 """Generates one turn: prompt, completion, chunk; verifies recorded turns in the same way."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -17,8 +17,10 @@ from mtchat.generate.context import (
     TokenBudget,
     TurnContext,
     TurnRequest,
+    commented_instructions,
     fit,
     guidance_for,
+    has_changes,
     program_before,
     prompt_for,
     state_before,
@@ -41,7 +43,8 @@ from mtchat.generate.execute import (
 from mtchat.generate.interpretations import Clarification
 from mtchat.generate.policy import PLAIN, Policy
 from mtchat.generate.postprocess import postprocess
-from mtchat.generate.prompt.family import Family, shows_state
+from mtchat.generate.prompt.family import Family, as_conversation, shows_program, shows_state
+from mtchat.generate.prompt.program import drop_step_comments
 from mtchat.session.context import plan_for
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Usage
 from mtchat.session.provenance import (
@@ -49,6 +52,7 @@ from mtchat.session.provenance import (
     GenerationRecord,
     Provenance,
     Replacement,
+    Rework,
     Rewrite,
     Step,
 )
@@ -108,12 +112,15 @@ class TurnGenerator:
         self, session: Session, instruction: str, sampling: Sampling, *, typed: str = "", replaces: str = ""
     ) -> TurnRequest:
         """The request for the next turn of a session."""
+        guidance = guidance_for(instruction, self.policy.guidance)
+        if not shows_program(self.family) or has_changes(session.path):
+            guidance = as_conversation(guidance)
         provenance = Step(
-            guidance=guidance_for(instruction, self.policy.guidance),
+            guidance=guidance,
             rules=self.policy.rules,
             error=error_report(session.outcome),
             files=self.files,
-            state=state_before(session, instruction, self.state_parts),
+            state=state_before(session, instruction, self.state_parts, guidance),
         )
         return TurnRequest(session, instruction, self.signed(provenance, sampling), typed, replaces)
 
@@ -134,11 +141,13 @@ class TurnGenerator:
     ) -> TurnRequest:
         """The request for another turn in the place of turn `number`; later turns keep their code."""
         base, rest = session.undo(len(session.path) - number + 1), session.path[number:]
+        old = session.get(provenance.of).provenance
+        continues = isinstance(provenance, Rework) and provenance.continues
         provenance = replace(
             provenance,
-            guidance=self.policy.guidance,
+            guidance=old.guidance if continues else as_conversation(self.policy.guidance),
             rules=self.policy.rules,
-            state=session.get(provenance.of).provenance.state,
+            state=old.state,
         )
         signed = self.signed(provenance, sampling)
         return TurnRequest(base, instruction, signed, typed, provenance.of, rest)
@@ -200,7 +209,9 @@ class TurnGenerator:
             raise MtchatError(context.problem)
         if context.fitted:
             self.on_event(ContextFitted(context.fitted))
-        base, written = request.base, self.write(context.prompt, request.provenance.sampling)
+        base = request.base
+        commented = commented_instructions(request.provenance, base, request.instruction)
+        written = self.write(context.prompt, request.provenance.sampling, commented)
         stopped = written.usage.finish == "interrupted"
         provenance = replace(request.provenance, context=context.plan)
         if stopped:
@@ -223,10 +234,15 @@ class TurnGenerator:
 
         A correction is merged into the old chunk, and of a whole program each turn has its own part.
         """
-        base = program_before(provenance, base)
-        made = provenance
+        base, made = program_before(provenance, base), provenance
         code = postprocess(
-            self.family, text, base, made.rules, made.context, drops_repeats=made.drops_repeats
+            self.family,
+            text,
+            base,
+            made.rules,
+            made.context,
+            drops_repeats=made.drops_repeats,
+            commented=commented_instructions(made, base, instruction),
         )
         if isinstance(provenance, Rewrite) and provenance.steps:
             return part_for(code, base.path_to(provenance.of), *provenance.steps)
@@ -236,8 +252,11 @@ class TurnGenerator:
         removes = asks_to_remove(old.correction_in(instruction))
         return splice(old.chunk, code, base.program.source, whole=removes)
 
-    def write(self, prompt: Prompt, sampling: Sampling) -> RawCompletion:
-        """One completion, up to its cut. Ctrl-C ends it and keeps the text so far."""
+    def write(self, prompt: Prompt, sampling: Sampling, commented: Sequence[str] = ()) -> RawCompletion:
+        """One completion, up to its cut. Ctrl-C ends it and keeps the text so far.
+
+        The code is shown without comments that repeat the instructions in `commented`.
+        """
         text, usage, reading = prompt.begun, Usage(), True
         stream: Iterator[Piece] = iter(())
         try:
@@ -249,7 +268,9 @@ class TurnGenerator:
                     self.on_event(PrefillFinished(usage))
                 if piece.text:
                     cut = self.family.cut(text)
-                    self.on_event(CodeWritten(cut.code))
+                    self.on_event(
+                        CodeWritten(drop_step_comments(cut.code, commented))
+                    )
                     if cut.finished:
                         return RawCompletion(text, replace(usage, finish="cut"))
         except KeyboardInterrupt:

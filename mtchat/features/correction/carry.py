@@ -17,6 +17,7 @@ from mtchat.generate.context import TurnRequest
 from mtchat.generate.events import ChunkChange, LaterTurnChanged
 from mtchat.generate.execute import carry_over, failed
 from mtchat.generate.improve import stop_on_interrupt
+from mtchat.generate.prompt.family import as_conversation
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import parses
 from mtchat.session.outcome import Outcome, output_by_turn
@@ -162,7 +163,8 @@ class ChangeCarrier:
     def ask(self, turn: Turn, reason: str, accepts: Accepts) -> bool:
         """Asks the model to change a turn as well; its code is taken if it is accepted and runs."""
         walk, policy = self.walk, self.generator.policy
-        record = replace(CorrectionRecord(of=turn.id), guidance=policy.guidance, rules=policy.rules)
+        guidance = as_conversation(policy.guidance)
+        record = CorrectionRecord(of=turn.id, guidance=guidance, rules=policy.rules)
         wish = f"{self.spread.wish} (turn {self.number} has changed: {reason})"
         request = TurnRequest(
             walk.now,

@@ -18,6 +18,7 @@ from mtchat.generate.execute import carry_over, execute
 from mtchat.generate.improve import stop_on_interrupt
 from mtchat.generate.postprocess import postprocess
 from mtchat.generate.prompt import infill
+from mtchat.generate.prompt.family import as_conversation
 from mtchat.generate.prompt.infill import InfillFormat
 from mtchat.generate.repair import progress_of
 from mtchat.generate.turn import TurnGenerator
@@ -197,7 +198,8 @@ def as_comment(words: str, sign: str, margin: str = "") -> str:
 
 def rewrite_with_hole(generator: TurnGenerator, place: HoleInTurn, sampling: Sampling) -> Iterator[str]:
     """The code as a chat model rewrites it with the missing part, if it parses."""
-    base, family, guidance, hole = place.base, generator.family, generator.policy.guidance, place.hole
+    base, family, hole = place.base, generator.family, place.hole
+    guidance = as_conversation(generator.policy.guidance)
     wanted, spoken = hole.hint or MISSING, place.session.language
     mark = f"{place.sign} TODO: {wanted}"
     holed = replace(place.turn, chunk=hole.fill(hole.margin + mark if hole.is_alone else "..."))

@@ -15,8 +15,9 @@ from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.turn import Turn
 
 FAMILIES = "mtchat.generate.prompt.families"
-WORKED = "examples"
-GUIDANCE = (WORKED,)
+WORKED = "examples"  # worked examples before the conversation
+PROGRAM = "program"  # the program so far in one piece, instead of a conversation
+GUIDANCE = (WORKED, PROGRAM)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Family(Protocol):
     """What a file of families/ defines. All functions but `matches` take the language of the program.
 
     A family whose prompts show the state of the program also in the messages of earlier turns, as their
-    `provenance` has it, says so with `SHOWS_STATE = True`; for others no state is described.
+    `provenance` has it, says so with `SHOWS_STATE = True`; for others no state is described. One that knows
+    the guidance `PROGRAM` says so with `SHOWS_PROGRAM = True`.
     """
 
     def matches(self, card: ModelCard) -> bool:
@@ -48,8 +50,8 @@ class Family(Protocol):
     ) -> Prompt:
         """The prompt for the next turn; `error` is how the program so far fails, "" if it runs.
 
-        `guidance` names what the prompt contains beside the conversation, of `GUIDANCE`; a family may ignore
-        it.
+        `guidance` names what the prompt contains beside or instead of the conversation, of `GUIDANCE`; a
+        family may ignore it. With `PROGRAM` the instruction begins with the number of its step.
         """
 
     def repair(
@@ -77,6 +79,16 @@ class Family(Protocol):
 
     def chunk(self, text: str, before: str, language: Language = PYTHON) -> str:
         """The chunk that a whole completion gives after the program `before`."""
+
+
+def shows_program(family: Family) -> bool:
+    """Whether a family can show the program in one piece, instead of the conversation."""
+    return bool(getattr(family, "SHOWS_PROGRAM", False))
+
+
+def as_conversation(guidance: tuple[str, ...]) -> tuple[str, ...]:
+    """The guidance for a prompt that has a message for each turn, whatever the policy shows for new steps."""
+    return tuple(each for each in guidance if each != PROGRAM)
 
 
 def load(name: str, language: Language = PYTHON) -> Family:

@@ -8,8 +8,8 @@ it starts with code; `cut` and `chunk` extract the code from a reply that has pr
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mtchat.generate.prompt import reply
-from mtchat.generate.prompt.family import WORKED, Cut
+from mtchat.generate.prompt import program, reply
+from mtchat.generate.prompt.family import PROGRAM, WORKED, Cut
 from mtchat.generate.prompt.state import with_state
 from mtchat.session.context import is_emptied
 from mtchat.session.language import PYTHON, Language
@@ -18,6 +18,7 @@ from mtchat.session.provenance import Step
 from mtchat.session.turn import Turn
 
 SHOWS_STATE = True
+SHOWS_PROGRAM = True
 SYSTEM = (
     "You are an expert {title} programmer. "
     "You write one {title} program together with the user, step by step. "
@@ -38,6 +39,9 @@ def render(
     guidance: Sequence[str] = (),
     language: Language = PYTHON,
 ) -> Prompt:
+    if PROGRAM in guidance and language == PYTHON:
+        messages = program.messages(path, preamble, with_error(instruction, error))
+        return Prompt(messages=messages, opening=opening(language))
     return request(path, preamble, with_error(instruction, error), guidance, language)
 
 
