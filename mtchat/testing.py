@@ -21,9 +21,10 @@ class FakeModel:
     """A chat model with scripted replies.
 
     `replies` maps an instruction to the code that answers it: one text, or several, which are used in turn
-    (the last is repeated). The longest key that the model's input ends with counts, before the last paragraph
-    if there is none at its very end, so an instruction that is asked again for a repair or a correction needs
-    a key for what is asked then. `default` answers everything else; without it, an unknown instruction raises ModelError. `seconds` is the pause between two pieces.
+    (the last is repeated). The longest key that the model's input ends with counts, or that it ends with but
+    for its last paragraph, so an instruction that is asked again for a repair or a correction needs a key for
+    what is asked then. `default` answers everything else; without it, an unknown instruction raises
+    ModelError. `seconds` is the pause between two pieces.
     A text with ``` in it is the whole reply; any other is code, and gets the fence that ends a reply.
 
     `readings` says what the model takes an instruction for: "step", "change 2" (of turn 2), "rename",

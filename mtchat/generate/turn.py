@@ -268,9 +268,7 @@ class TurnGenerator:
                     self.on_event(PrefillFinished(usage))
                 if piece.text:
                     cut = self.family.cut(text)
-                    self.on_event(
-                        CodeWritten(drop_step_comments(cut.code, commented))
-                    )
+                    self.on_event(CodeWritten(drop_step_comments(cut.code, commented)))
                     if cut.finished:
                         return RawCompletion(text, replace(usage, finish="cut"))
         except KeyboardInterrupt:
