@@ -21,6 +21,7 @@ from mtchat.conversation.interfaces import BackgroundModel, Runner
 from mtchat.errors import ExitCode, MtchatError, SandboxError, UsageError
 from mtchat.features.context.view import folded_note
 from mtchat.features.correction.view import (
+    describe_choice,
     describe_effect,
     describe_later_turn,
     was_corrected,
@@ -110,6 +111,8 @@ class ScriptConsole(Console):
                     "" if turn.chunk.strip() else "the model wrote no code"
                 ):
                     self.view.note(note)
+            case CandidateChosen(_, turn, _, count) if turn.corrects:
+                self.view.note(describe_choice(count))
             case CandidateChosen(_, _, outcome, count):
                 self.view.note(f"another of the {count} candidates is better")
                 self.view.verdict(outcome, self.hint(outcome))

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from mtchat.console.captions import describe_prefill, describe_time
 from mtchat.console.view import YELLOW, View
 from mtchat.features.context.view import folded_note
-from mtchat.features.correction.view import describe_correction, describe_effect, describe_later_turn
+from mtchat.features.correction.view import (
+    describe_choice,
+    describe_correction,
+    describe_effect,
+    describe_later_turn,
+)
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -108,10 +113,13 @@ class TurnView:
                 self.view.erase()
                 self.show_outcome(outcome)
             case CandidatesStarted(count, _):
-                self.view.transient(f"comparing {count} candidates… {STOPS}")
+                what = " for the change" if self.correcting else ""
+                self.view.transient(f"comparing {count} candidates{what}… {STOPS}")
             case CandidateProgress(written, ran, count, pieces):
                 done = f"{written} of {count} written" + (f", {pieces} tokens" if pieces else f", {ran} run")
                 self.view.transient(f"comparing candidates: {done}… {STOPS}")
+            case CandidateChosen(_, turn, _, count) if turn.corrects:  # its changes and its run come later
+                self.view.note(describe_choice(count))
             case CandidateChosen(_, turn, outcome, _) if self.held.failed and failed(outcome):
                 self.held.turns.append(turn)
             case CandidateChosen(session, turn, outcome, count):

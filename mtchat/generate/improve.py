@@ -13,7 +13,7 @@ from mtchat.generate.complete import (
     longer_sampling,
     warmer,
 )
-from mtchat.generate.context import commented_instructions, prompt_for
+from mtchat.generate.context import prompt_for
 from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
@@ -29,7 +29,6 @@ from mtchat.generate.events import (
 from mtchat.generate.execute import RunProgram, excused, failed, never_ended
 from mtchat.generate.generated_tests import Assertion, assert_statements, assertions_in, calling, functions
 from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
-from mtchat.generate.postprocess import postprocess
 from mtchat.generate.regressions import keeps_steps
 from mtchat.generate.repair import fix
 from mtchat.generate.replaced_names import find_replaced_names
@@ -122,6 +121,11 @@ def is_blameless(session: Session) -> bool:
     return failed(outcome) and outcome is not None and 0 < (outcome.turn or 0) < len(session.path)
 
 
+def is_slow(outcome: Outcome | None) -> bool:
+    """Whether a program that runs takes so long that it should not run several times more."""
+    return outcome is not None and outcome.ok and outcome.seconds > SLOW_SECONDS
+
+
 def stop_on_interrupt(probe: RunProgram) -> RunProgram:
     """A way to run programs in which an interrupt ends the whole comparison, not only one program."""
 
@@ -171,7 +175,7 @@ class Refinement:
         if not count or generator.candidates is None:
             return
         draft, outcome = self.session.path[-1], self.session.outcome
-        if outcome is None or (outcome.ok and outcome.seconds > SLOW_SECONDS):
+        if outcome is None or is_slow(outcome):
             return
         examples = assertions_in(draft.instruction)
         always = generator.asking is not None and generator.asking.always
@@ -373,18 +377,8 @@ class Refinement:
         self, draft: Turn, drawn: Sequence[RawCompletion], sampling: Sampling, base: Session
     ) -> Iterator[Turn]:
         """Turns like a draft from completions with successive seeds; those of comments alone are left out."""
-        generator, plan, rules = self.generator, draft.provenance.context, self.generator.policy.rules
-        commented = commented_instructions(draft.provenance, base, draft.instruction)
         for number, completion in enumerate(drawn):
-            chunk = postprocess(
-                generator.family,
-                completion.text,
-                base,
-                rules,
-                plan,
-                drops_repeats=rules,
-                commented=commented,
-            )
+            chunk = self.generator.chunk(completion.text, base, draft.instruction, draft.provenance)
             provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
             module = parse_module(chunk)
             if module is None or module.body:
@@ -397,9 +391,16 @@ class Refinement:
         examples: Sequence[Assertion] = (),
         generated: Sequence[Assertion] = (),
     ) -> list[Candidate]:
-        """The candidates of turns, each run after those of a session."""
+        """The candidates of turns, each run after those of a session.
+
+        `examples` are assertions that the instruction gives, `generated` those that the model wrote.
+        """
         on_event, live = self.generator.on_event, self.session.head
-        found = compare(turns, base, self.probe, examples, generated, inherits=live, on_event=on_event)
+
+        def judge(trial: Session, copies: int) -> Candidate:
+            return evaluate(trial, self.probe, copies, examples, generated)
+
+        found = compare(turns, base, self.probe, judge, inherits=live, on_event=on_event)
         self.failing |= {each.turn.chunk for each in found if failed(each.session.outcome)}
         return found
 

@@ -24,7 +24,8 @@ class Policy:
     rules: repair the code by rule, without the model.
     samples: candidates drawn at `temperature` beside the first completion if that one fails or its mean
         log-probability per token is below `confidence_threshold` (nats; None: always). The behaviour that
-        most of them show wins; `weigh_by_likelihood` counts each by how likely its text is.
+        most of them show wins; `weigh_by_likelihood` counts each by how likely its text is. A change of an
+        earlier turn has candidates as well, also if it leaves the code as it was or breaks other turns.
     generated_tests: assertions that the model writes to tell candidate functions apart.
     rewrites: programs written as a whole from all instructions: one if the program still fails, more to
         cross-check what the turns print.

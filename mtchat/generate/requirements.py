@@ -182,26 +182,42 @@ FILLERS = {"a", "an", "the", "it", "and", "as", "that", "which", "with", "to", "
 
 
 def unmet_requirements(
-    instruction: str, chunk: str, program: str, outcome: Outcome | None
+    instruction: str,
+    chunk: str,
+    program: str,
+    outcome: Outcome | None,
+    *,
+    may_print: bool = False,
+    may_omit: bool = False,
 ) -> tuple[str, ...]:
-    """The requirements of a turn that it visibly does not meet; `program` ends with its chunk."""
-    return tuple(find_unmet(instruction, chunk, program, outcome))
+    """The requirements of a turn that it visibly does not meet; `program` ends with its chunk.
+
+    `may_print`: there may be output that the instruction does not speak of. `may_omit`: there may be names in
+    it that the code does not use, such as those that a change takes away.
+    """
+    found = find_unmet(instruction, chunk, program, outcome, may_print)
+    return (*found, *(() if may_omit else find_unused(instruction, chunk, program)))
 
 
-def find_unmet(instruction: str, chunk: str, program: str, outcome: Outcome | None) -> Iterator[str]:
+def find_unused(instruction: str, chunk: str, program: str) -> Iterator[str]:
+    for name in unused_names(instruction, chunk, bound_names(program)):
+        yield f"does not use {name}"
+
+
+def find_unmet(
+    instruction: str, chunk: str, program: str, outcome: Outcome | None, may_print: bool
+) -> Iterator[str]:
     there = bound_names(program)
     function = FUNCTION.search(instruction)
     for name in named_in(instruction):
         if name not in there:
             yield f"does not bind {name}"
-    for name in unused_names(instruction, chunk, there):
-        yield f"does not use {name}"
     if function and not defines_function(chunk):
         yield "defines no function"
     said = outcome is not None and outcome.ok and bool(outcome.outputs) and bool(outcome.outputs[-1].strip())
     if PRINTS.search(instruction) and not function and outcome is not None and not said:
         yield "prints nothing"
-    if said and not SPEAKS.search(instruction):
+    if said and not may_print and not SPEAKS.search(instruction):
         yield "prints what was not asked for"
     if only_repeats(chunk, program.removesuffix("\n").removesuffix(chunk.rstrip("\n"))):
         yield "only repeats earlier code"

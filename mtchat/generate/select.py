@@ -3,13 +3,14 @@
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 from mtchat.generate.arbitrary import without_addresses, without_identity
 from mtchat.generate.events import CandidateProgress, EventHandler, ignore
-from mtchat.generate.execute import RunProgram
+from mtchat.generate.execute import RunProgram, carry_over
 from mtchat.generate.generated_tests import (
     Assertion,
     AssertionResults,
@@ -29,11 +30,12 @@ from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 
 Behaviour = tuple[object, ...]
+Judged = TypeVar("Judged", bound="Candidate")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A session that has run, whose last turn is one of several for the same instruction.
+    """A session that has run, whose turn `number`, the last one, is one of several for the same instruction.
 
     `copies` completions gave this code. `examples` are the results of the assertions in the instruction,
     `generated` those of the assertions that the model wrote. `replaced` are the names of earlier turns that
@@ -47,8 +49,12 @@ class Candidate:
     replaced: tuple[ReplacedName, ...] = ()
 
     @property
+    def number(self) -> int:
+        return len(self.session.path)
+
+    @property
     def turn(self) -> Turn:
-        return self.session.path[-1]
+        return self.session.turn_at(self.number)
 
     @cached_property
     def faults(self) -> int:
@@ -69,8 +75,8 @@ class Candidate:
     @property
     def failed_checks(self) -> int:
         """The number of checks of the turn that fail."""
-        outcome, number = self.session.outcome, len(self.session.path)
-        return sum(each.turn == number for each in outcome.failed_checks) if outcome else 0
+        outcome = self.session.outcome
+        return sum(each.turn == self.number for each in outcome.failed_checks) if outcome else 0
 
     @cached_property
     def behaviour(self) -> Behaviour:
@@ -82,17 +88,24 @@ class Candidate:
         if outcome is None or not outcome.ok:
             return ("fails",)
         seen = sorted((each.name, each.kind, each.shape, without_identity(each.value)) for each in self.seen)
-        said = without_addresses(outcome.outputs[-1].strip()) if outcome.outputs else ""
-        return (said, *seen, *self.examples.given, *self.generated.given)
+        return (self.said, *seen, *self.examples.given, *self.generated.given)
+
+    @property
+    def said(self) -> str:
+        """The output that counts as behaviour: that of the turn."""
+        outcome = self.session.outcome
+        return without_addresses(outcome.outputs[-1].strip()) if outcome and outcome.outputs else ""
 
     @cached_property
     def seen(self) -> tuple[Variable, ...]:
         """The variables after the turn that other turns can see."""
-        outcome = self.session.outcome
-        known = bound_names(self.session.undo().program.source) | set(
-            re.findall(r"\w+", self.turn.instruction)
-        )
+        outcome, known = self.session.outcome, self.known_names
         return tuple(each for each in (outcome.variables if outcome else ()) if each.name in known)
+
+    @property
+    def known_names(self) -> frozenset[str]:
+        """The words of the instruction, and the names of the program before it."""
+        return bound_names(self.session.undo().program.source) | words_of(self.turn.instruction)
 
     @cached_property
     def shows(self) -> str:
@@ -109,6 +122,11 @@ class Candidate:
     def likelihood(self) -> float:
         """The geometric mean of the probabilities of its tokens."""
         return math.exp(self.turn.usage.mean_logprob)
+
+
+def words_of(instruction: str) -> frozenset[str]:
+    """The words of an instruction that could be names."""
+    return frozenset(re.findall(r"\w+", instruction))
 
 
 def normalised_text(text: str) -> str:
@@ -166,27 +184,27 @@ def compare(
     turns: Sequence[Turn],
     base: Session,
     probe: RunProgram,
-    examples: Sequence[Assertion] = (),
-    generated: Sequence[Assertion] = (),
+    judge: Callable[[Session, int], Judged],
     *,
     inherits: str = "",
+    rest: tuple[Turn, ...] = (),
     on_event: EventHandler = ignore,
-) -> list[Candidate]:
+) -> list[Judged]:
     """Candidates of turns after a session, each distinct code run once.
 
-    They take over the options of the turn with the id `inherits`. `examples` are assertions that the
-    instruction gives, `generated` those that the model wrote.
+    They take over the options of the turn with the id `inherits`, and the turns of `rest` come after them.
+    `judge` makes a candidate of a session that has run, and of the number of completions that gave its code.
     """
     copies = Counter(turn.chunk for turn in turns)
     trials: dict[str, Session] = {}  # the first of those with the same code, in their order
     for turn in turns:
-        trial = base.add(replace(turn, parent=base.head)).inherit_options(inherits)
-        trials.setdefault(turn.chunk, trial)
+        if turn.chunk not in trials:
+            trial = base.add(replace(turn, parent=base.head)).inherit_options(inherits)
+            trials[turn.chunk] = carry_over(trial, rest)
     found = []
     for ran, (chunk, trial) in enumerate(trials.items()):
         on_event(CandidateProgress(len(trials), ran, len(trials)))
-        ended = trial.with_outcome(probe(trial.program))
-        found.append(evaluate(ended, probe, copies[chunk], examples, generated))
+        found.append(judge(trial.with_outcome(probe(trial.program)), copies[chunk]))
     return found
 
 

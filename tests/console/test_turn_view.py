@@ -9,13 +9,17 @@ from mtchat.generate.events import (
     AttemptsExhausted,
     CandidateChosen,
     CandidateProgress,
+    CandidatesStarted,
+    ChunkChange,
+    CorrectionFinished,
+    CorrectionStarted,
     NamesReplaced,
     RepairStarted,
     RunFinished,
     TurnWritten,
 )
 from mtchat.session.outcome import Outcome, ReplacedName
-from mtchat.session.provenance import Repair, Rewrite
+from mtchat.session.provenance import Correction, Repair, Rewrite
 from mtchat.session.session import Session
 from mtchat.session.turn import Turn
 
@@ -137,3 +141,24 @@ def test_weighing_shows_how_far_it_is_and_what_stops_it():
     text = view.out.getvalue()
     assert "comparing candidates: 2 of 6 written, 214 tokens… Ctrl-C keeps the first" in text
     assert "comparing candidates: 6 of 6 written, 4 run… Ctrl-C keeps the first" in text
+
+
+def test_another_candidate_for_a_change_is_named_and_its_changes_and_its_run_are_shown_once():
+    changed = Turn("do it\ndo that", "other()", provenance=Correction(of=FIRST.id))
+    lines = shown(
+        CorrectionStarted(1, "do it"),
+        CandidateChosen(of(changed), changed, FAILS, 7),
+        CorrectionFinished(of(changed), (ChunkChange(1, FIRST.chunk, changed.chunk),)),
+        RunFinished(FAILS, 1),
+    )
+    assert lines[:2] == ["changing turn 1: do it", "another of the 7 candidates for the change is better"]
+    assert [line for line in lines if "other()" in line] == ["+ other()"]
+    assert lines.count(f"✗ {FAILS.error}") == 1
+
+
+def test_comparing_candidates_for_a_change_says_so():
+    view = View(io.StringIO(), live=True, color=False)
+    show = TurnView(view)
+    show(CorrectionStarted(1, "do it"))
+    show(CandidatesStarted(7, 1))
+    assert "comparing 7 candidates for the change… Ctrl-C keeps the first" in view.out.getvalue()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from mtchat.features.correction.candidates import RequestedChange, choose_change
 from mtchat.features.correction.carry import CarryingStopped, carry_change
 from mtchat.features.correction.compare import compare_runs
 from mtchat.features.correction.rename import Rename, can_rename, rename_everywhere, rename_in_checks, spells
@@ -66,32 +67,41 @@ def change_turns(
     The next one is tried if the model only repeats the code of the one before. The other turns keep their
     code as far as it fits, and change as well where they have what was replaced.
     """
-    made = session
-    for number in dict.fromkeys(numbers):
+    made, places = session, tuple(dict.fromkeys(numbers))
+    for number in places:
         beside = replace(made, head=session.head, visited=session.visited)
-        made = change_turn(generator, session, beside, number, wish, sampling)
+        change = RequestedChange(session, number, wish, elsewhere=number != places[-1])
+        made = change_turn(generator, beside, change, sampling)
         if made.head != session.head or was_interrupted(made, session):
             break
     return made
 
 
 def change_turn(
-    generator: TurnGenerator, session: Session, made: Session, number: int, wish: str, sampling: Sampling
+    generator: TurnGenerator, made: Session, change: RequestedChange, sampling: Sampling
 ) -> Session:
-    """The session with turn `number` changed; `made` is the session with what was tried before."""
-    best, attempts = session, made
-    old, carries = session.turn_at(number), session.language.runs
+    """The session with a turn changed; `made` is the session with what was tried before.
+
+    A change whose candidates were compared is tried once, any other twice if the first is not good.
+    """
+    session, number, wish, old = change.before, change.number, change.wish, change.old
+    best, attempts, carries = session, made, session.language.runs
+    seeds = generator.policy.samples + 1
     asked = sum(each.corrects == old.id for each in session.children(old.parent))
     generator.on_event(CorrectionStarted(number, old.instruction))
     for tries in range(asked, asked + TRIES):
         beside = replace(made, head=session.head, visited=session.visited)
-        warm = warmer(sampling, tries) if tries else sampling
+        warm = warmer(sampling, tries * seeds) if tries else sampling
         made = generator.revise(beside, number, wish, warm, later=not carries)
         if made.head == session.head or made.turn_at(number).status == INTERRUPTED:
             best = session
             break
+        chosen = choose_change(generator, made, change, warm) if carries else None
+        made = chosen or made
         if made.turn_at(number).chunk == old.chunk:
             generator.on_event(CorrectionFinished(session.with_alternatives(made), ()))
+            if chosen:
+                break
             continue
         if carries:
             try:
@@ -106,7 +116,7 @@ def change_turn(
             break
         if best is session or rate(made, session) > rate(best, session):
             best = made
-        if rate(made, session) == BEST:
+        if chosen or rate(made, session) == BEST:
             break
     if best is session and made.turns == attempts.turns:
         return session if attempts.turns == session.turns else attempts

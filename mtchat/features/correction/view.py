@@ -23,6 +23,10 @@ def describe_correction(event: CorrectionStarted, way_out: str = "") -> str:
     return f"{said} ({way_out})" if way_out else said
 
 
+def describe_choice(count: int) -> str:
+    return f"another of the {count} candidates for the change is better"
+
+
 def describe_later_turn(event: LaterTurnChanged) -> str:
     how = "changes as well" if event.by_rule else "is written again"
     return f"turn {event.number} {how}: {event.reason}"
