@@ -196,6 +196,7 @@ def test_on_a_terminal_the_code_waits_for_enter(screen: Terminal, tmp_path: Path
     assert "✓" not in text
     screen.send(ENTER)
     screen.wait("✓ ran in 0.1 s")
+    screen.wait("\n2› ")  # the outcome is saved before the next prompt
     assert session(tmp_path).outcome is not None
 
 
