@@ -13,7 +13,7 @@ from mtchat.generate.execute import RunProgram, carry_over, excused, never_ended
 from mtchat.generate.improve import Refinement, is_slow, stop_on_interrupt
 from mtchat.generate.regressions import broken_beside
 from mtchat.generate.requirements import does_less, unmet_requirements
-from mtchat.generate.select import Candidate, choose, compare, is_doubtful, words_of
+from mtchat.generate.select import Candidate, choose, compare, words_of
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import bound_names
 from mtchat.session.outcome import output_by_turn
@@ -163,12 +163,16 @@ class ChangeComparison:
         return ChangeCandidate(trial, copies, change=self.change)
 
     def is_needed(self) -> bool:
-        """Whether the first candidate is in doubt, and runs of others can tell more."""
+        """Whether the first candidate visibly goes wrong, and runs of others can tell more.
+
+        How sure the model was does not count: drawing more for that was not measured to help.
+        """
         trial = carry_over(self.made, self.change.later)
         outcome = self.probe(trial.program)
         if never_ended(outcome) or excused(outcome) or is_slow(outcome):
             return False
-        return is_doubtful(self.judge(trial.with_outcome(outcome), 1), self.generator.policy)
+        first = self.judge(trial.with_outcome(outcome), 1)
+        return bool(first.faults or first.unmet_requirements)
 
     def belongs_elsewhere(self, candidates: Sequence[ChangeCandidate]) -> bool:
         """Whether most candidates, the first among them, change nothing, and another turn may be meant."""
