@@ -32,9 +32,10 @@ from mtchat.bench.quality.suites import mtpb
 from mtchat.cli.bench_model import LIMITS, load_batcher
 from mtchat.console.view import View
 from mtchat.features.regenerate.regenerate import Decide, always, never, regenerate, when_stale
-from mtchat.generate import policy, requirements
+from mtchat.generate import policy
 from mtchat.generate.execute import RunProgram
 from mtchat.generate.improve import take
+from mtchat.generate.judge import requirements
 from mtchat.generate.prompt import family
 from mtchat.generate.turn import TurnGenerator
 from mtchat.sandbox.sandbox import Sandbox

@@ -18,7 +18,7 @@ from mtchat.features.regenerate.regenerate import (
 from mtchat.generate.events import ContextFitted, Event
 from mtchat.generate.execute import RunProgram, carry_over
 from mtchat.generate.improve import take
-from mtchat.generate.regressions import broken_beside
+from mtchat.generate.judge.regressions import broken_beside
 from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 

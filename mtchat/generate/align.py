@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
 
-from mtchat.generate.requirements import called, split_words
+from mtchat.generate.judge.requirements import called, split_words
 from mtchat.session.names import compiles, names_of, parse_module
 from mtchat.session.turn import Turn
 

@@ -29,10 +29,10 @@ from mtchat.generate.events import (
 from mtchat.generate.execute import RunProgram, excused, failed, never_ended
 from mtchat.generate.generated_tests import Assertion, assert_statements, assertions_in, calling, functions
 from mtchat.generate.interpretations import GENERATED_CALLS, ask_about, interpret
-from mtchat.generate.regressions import keeps_steps
+from mtchat.generate.judge.regressions import keeps_steps
+from mtchat.generate.judge.replaced_names import find_replaced_names
+from mtchat.generate.judge.requirements import does_less
 from mtchat.generate.repair import fix
-from mtchat.generate.replaced_names import find_replaced_names
-from mtchat.generate.requirements import does_less
 from mtchat.generate.rewrite import can_rewrite, describe_joined, spread_over_turns
 from mtchat.generate.select import Candidate, CandidateChoice, choose, compare, evaluate, is_doubtful
 from mtchat.generate.turn import TurnGenerator

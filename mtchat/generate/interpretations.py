@@ -9,14 +9,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mtchat.generate.arbitrary import (
+from mtchat.generate.generated_tests import functions, literal
+from mtchat.generate.judge.arbitrary import (
     ArbitraryParts,
     arbitrary_parts,
     same_but_numbers,
     without_addresses,
     without_identity,
 )
-from mtchat.generate.generated_tests import functions, literal
 from mtchat.generate.select import Candidate, normalised_text, normalised_word
 from mtchat.session.names import parse_module
 from mtchat.session.outcome import Variable

@@ -6,8 +6,8 @@ from mtchat.errors import MtchatError
 from mtchat.generate.complete import warmer
 from mtchat.generate.events import RepairStarted
 from mtchat.generate.execute import LONGEST_REPORT, error_report, excused, never_ended
-from mtchat.generate.regressions import broken_turns, changed_turns
-from mtchat.generate.requirements import does_less
+from mtchat.generate.judge.regressions import broken_turns, changed_turns
+from mtchat.generate.judge.requirements import does_less
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import bound_names, list_turn_numbers, parses
 from mtchat.session.outcome import Outcome

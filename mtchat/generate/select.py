@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
 
-from mtchat.generate.arbitrary import without_addresses, without_identity
 from mtchat.generate.events import CandidateProgress, EventHandler, ignore
 from mtchat.generate.execute import RunProgram, carry_over
 from mtchat.generate.generated_tests import (
@@ -19,10 +18,11 @@ from mtchat.generate.generated_tests import (
     functions,
     read_results,
 )
+from mtchat.generate.judge.arbitrary import without_addresses, without_identity
+from mtchat.generate.judge.replaced_names import find_replaced_names
+from mtchat.generate.judge.requirements import unmet_requirements
 from mtchat.generate.policy import Policy
 from mtchat.generate.postprocess import undefined_names
-from mtchat.generate.replaced_names import find_replaced_names
-from mtchat.generate.requirements import unmet_requirements
 from mtchat.session.names import bound_names
 from mtchat.session.outcome import ReplacedName, Variable
 from mtchat.session.program import Chunk, Program

@@ -17,7 +17,7 @@ from mtchat.bench.quality.report import summary
 from mtchat.bench.quality.results import describe_programs
 from mtchat.bench.quality.run_file import RecordedRun, RunFile, RunHeader, read
 from mtchat.bench.quality.suite import ScoredSample
-from mtchat.generate.lint import find_faults
+from mtchat.generate.judge.lint import find_faults
 from mtchat.session.names import parse_module
 
 

@@ -4,9 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.generate.arbitrary import uses_chance
 from mtchat.generate.execute import execute
-from mtchat.generate.regressions import broken_beside, broken_turns, changed_turns, keeps_steps, reach_of
+from mtchat.generate.judge.arbitrary import uses_chance
+from mtchat.generate.judge.regressions import (
+    broken_beside,
+    broken_turns,
+    changed_turns,
+    keeps_steps,
+    reach_of,
+)
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import CheckResult
 from mtchat.session.session import Session

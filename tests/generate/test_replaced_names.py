@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mtchat.generate.events import CandidateChosen, NamesReplaced
+from mtchat.generate.judge.replaced_names import find_replaced_names
 from mtchat.generate.policy import PLAIN, Policy
-from mtchat.generate.replaced_names import find_replaced_names
 from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import IMPORTED, Outcome, ReplacedName

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from mtchat.generate import requirements
 from mtchat.generate.events import CandidatesStarted, RepairStarted
+from mtchat.generate.judge import requirements
+from mtchat.generate.judge.requirements import does_less
 from mtchat.generate.policy import Policy
 from mtchat.generate.repair import is_better
-from mtchat.generate.requirements import does_less
 from mtchat.session.outcome import Frame, Outcome, Reason
 from mtchat.session.program import Location, Program
 from mtchat.session.session import Session

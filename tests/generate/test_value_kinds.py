@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from mtchat.generate.value_kinds import describe_kind, family, family_of_code, is_same
+from mtchat.generate.judge.value_kinds import describe_kind, family, family_of_code, is_same
 from mtchat.session.outcome import Variable
 
 KINDS = [

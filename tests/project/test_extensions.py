@@ -27,6 +27,7 @@ from mtchat.session.session import Session
 
 HOUSE = Path(mtchat.__file__).parent
 CLOSED = {
+    "mtchat.generate.judge",
     "mtchat.bench.speed.gpu",
     *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.inference.loaders", "mtchat.inference.cpu"),
     *("mtchat.inference.cuda", "mtchat.inference.cuda.kernels", "mtchat.inference.tokens"),

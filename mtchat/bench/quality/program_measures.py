@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from mtchat.generate.lint import find_faults
+from mtchat.generate.judge.lint import find_faults
 from mtchat.session.names import parse_module
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -12,7 +12,7 @@ from mtchat.generate.complete import warmer
 from mtchat.generate.edit_code import redefined_turn, splice
 from mtchat.generate.events import CorrectionFinished, CorrectionStarted, TurnWritten
 from mtchat.generate.execute import carry_over, failed, never_ended
-from mtchat.generate.regressions import broken_beside, chunk_changes
+from mtchat.generate.judge.regressions import broken_beside, chunk_changes
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Correction as CorrectionRecord

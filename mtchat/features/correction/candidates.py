@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mtchat.errors import MtchatError
-from mtchat.generate.arbitrary import without_addresses
 from mtchat.generate.context import prompt_for
 from mtchat.generate.edit_code import asks_to_remove
 from mtchat.generate.events import CandidateChosen
 from mtchat.generate.execute import RunProgram, carry_over, excused, never_ended
 from mtchat.generate.improve import Refinement, is_slow, stop_on_interrupt
-from mtchat.generate.regressions import broken_beside
-from mtchat.generate.requirements import does_less, unmet_requirements
+from mtchat.generate.judge.arbitrary import without_addresses
+from mtchat.generate.judge.regressions import broken_beside
+from mtchat.generate.judge.requirements import does_less, unmet_requirements
 from mtchat.generate.select import Candidate, choose, compare, words_of
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import bound_names
@@ -165,14 +165,16 @@ class ChangeComparison:
     def is_needed(self) -> bool:
         """Whether the first candidate visibly goes wrong, and runs of others can tell more.
 
-        How sure the model was does not count: drawing more for that was not measured to help.
+        How sure the model was does not count: drawing more for that was not measured to help. A policy
+        without a threshold always compares.
         """
         trial = carry_over(self.made, self.change.later)
         outcome = self.probe(trial.program)
         if never_ended(outcome) or excused(outcome) or is_slow(outcome):
             return False
         first = self.judge(trial.with_outcome(outcome), 1)
-        return bool(first.faults or first.unmet_requirements)
+        always = self.generator.policy.confidence_threshold is None
+        return always or bool(first.faults or first.unmet_requirements)
 
     def belongs_elsewhere(self, candidates: Sequence[ChangeCandidate]) -> bool:
         """Whether most candidates, the first among them, change nothing, and another turn may be meant."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from mtchat.generate.events import CorrectionCompared, ValueChange
 from mtchat.generate.execute import execute, never_ended
-from mtchat.generate.regressions import broken_beside, chunk_changes, output_changes, steady
+from mtchat.generate.judge.regressions import broken_beside, chunk_changes, output_changes, steady
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.session import Session

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from mtchat.console.captions import one_line
 from mtchat.generate.events import CorrectionCompared, CorrectionStarted, LaterTurnChanged, ValueChange
 from mtchat.generate.execute import excused, failed
-from mtchat.generate.regressions import describe_broken
+from mtchat.generate.judge.regressions import describe_broken
 from mtchat.session.names import list_turn_numbers
 from mtchat.session.session import Session
 from mtchat.session.text import quantity

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtchat.generate.execute import failed
+from mtchat.generate.judge.requirements import ARTICLES, unmet_requirements
 from mtchat.generate.postprocess import undefined_names
-from mtchat.generate.requirements import ARTICLES, unmet_requirements
 from mtchat.session.names import bound_names, names_of, parse_module, parses, turns_depending_on
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.provenance import Rewrite

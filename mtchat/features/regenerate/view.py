@@ -10,7 +10,7 @@ from mtchat.console.view import View
 from mtchat.conversation.editing import EditResult, TurnEditor
 from mtchat.errors import UsageError
 from mtchat.features.regenerate.regenerate import RegenerationStep, always, never, when_stale
-from mtchat.generate.regressions import describe_broken
+from mtchat.generate.judge.regressions import describe_broken
 from mtchat.session.names import describe_users as used
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program

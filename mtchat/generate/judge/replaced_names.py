@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from mtchat.generate.arbitrary import DISPLAYS, arbitrary_parts, without_addresses
-from mtchat.generate.bindings import Binding, BoundAs, bindings_of, signature_of
 from mtchat.generate.execute import RunProgram
 from mtchat.generate.generated_tests import Assertion, assertions_in, checking_code, literal, read_results
-from mtchat.generate.requirements import FUNCTION, called, have_same_stem, named_in, split_words
-from mtchat.generate.value_kinds import describe_kind, family, family_of_code, is_same, kind_of
+from mtchat.generate.judge.arbitrary import DISPLAYS, arbitrary_parts, without_addresses
+from mtchat.generate.judge.bindings import Binding, BoundAs, bindings_of, signature_of
+from mtchat.generate.judge.requirements import FUNCTION, called, have_same_stem, named_in, split_words
+from mtchat.generate.judge.value_kinds import describe_kind, family, family_of_code, is_same, kind_of
 from mtchat.session.names import (
     OWN_SCOPE,
     names_changed,

@@ -2,7 +2,7 @@
 
 import ast
 
-from mtchat.generate.arbitrary import without_identity
+from mtchat.generate.judge.arbitrary import without_identity
 from mtchat.session.outcome import Variable
 
 FUNCTIONS = frozenset({"function", "builtin_function_or_method", "method", "partial", "_lru_cache_wrapper"})

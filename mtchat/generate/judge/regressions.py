@@ -7,9 +7,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from mtchat.generate.arbitrary import uses_chance
 from mtchat.generate.events import ChunkChange, ValueChange
 from mtchat.generate.execute import never_ended
+from mtchat.generate.judge.arbitrary import uses_chance
 from mtchat.session.names import list_turn_numbers, turns_depending_on
 from mtchat.session.outcome import Outcome, output_by_turn
 from mtchat.session.session import Session

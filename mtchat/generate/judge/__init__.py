@@ -1,0 +1,1 @@
+"""What code for a turn does, leaves out, replaces or breaks, read from its syntax tree and its runs."""
