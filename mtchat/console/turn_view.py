@@ -219,7 +219,7 @@ class TurnView:
             self.view.note("the fix runs but drops part of the request, so it was discarded; current code:")
             best = best or session.turn_at(self.since or len(session.path))
         elif best is not None:
-            self.view.note("another attempt gets further:")
+            self.view.note("the best attempt, which is still wrong:")
         if best is not None and session.outcome is not None:
             self.view.code(best.chunk)
             self.show_verdict(session.outcome)

@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from mtchat.generate.judge.requirements import called, split_words
+from mtchat.generate.prompt.program import drop_step_comments
 from mtchat.session.names import compiles, names_of, parse_module
 from mtchat.session.turn import Turn
 
@@ -110,7 +111,13 @@ def whole_program(code: str, steps: Sequence[Turn]) -> ProgramPart:
 def part_for(code: str, steps: Sequence[Turn], first: int, last: int) -> str:
     """The part of a program that has the steps from `first` to `last`; "" if it has no such part."""
     parts = (whole_program(code, steps), *divide(code, steps))
-    return next((each.code for each in parts if (each.first, each.last) == (first, last)), "")
+    found = next((each.code for each in parts if (each.first, each.last) == (first, last)), "")
+    return drop_numbers(found, steps)
+
+
+def drop_numbers(code: str, steps: Sequence[Turn]) -> str:
+    """The code of a part without comments that number the steps of the program and repeat them."""
+    return trim(drop_step_comments(code, [turn.full_instruction for turn in steps]))
 
 
 def read_units(code: str) -> tuple[CodeUnit, ...]:

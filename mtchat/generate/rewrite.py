@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mtchat.generate.align import divide, whole_program
+from mtchat.generate.align import divide, drop_numbers, whole_program
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Rewrite
 from mtchat.session.session import ROOT, Session
@@ -29,7 +29,7 @@ def spread_over_turns(session: Session, whole: Turn, together: bool = False) -> 
         mine, is_last = old[part.first - 1 : part.last], part.last == len(old)
         turn = Turn(
             join_instructions(mine),
-            part.code,
+            drop_numbers(part.code, old),
             made.head,
             whole.status,
             replace(whole.provenance, steps=(part.first, part.last)),

@@ -55,7 +55,7 @@ def test_the_best_of_tries_that_fail_is_shown_last_and_the_others_are_counted():
     ) == [
         "first()",
         f"✗ {FAILS.error}",
-        "another attempt gets further:",
+        "the best attempt, which is still wrong:",
         "mended()",
         "first()",
         f"✗ {FURTHER.error}",

@@ -67,6 +67,8 @@ def test_a_text_that_begins_with_its_turn_is_a_change_of_it(text: str) -> None:
         "in turn 2, think",
         "after turn 3, total is 1",
         "in turn 3",
+        "Step 5: print the total",
+        "step 2: use a loop",
     ],
 )
 def test_a_turn_without_code_or_in_another_place_decides_nothing(text: str) -> None:

@@ -163,3 +163,12 @@ def test_each_line_is_in_one_part_and_the_parts_do_what_the_program_does(new, ol
     assert said(chunks) == said([code])
     assert complaints("\n\n".join(chunks)) == complaints(code)
     assert [part_for(code, turns, part.first, part.last) for part in found] == chunks
+
+
+def test_comments_that_number_the_steps_are_in_no_part():
+    steps = [Turn("set x", "x = 1"), Turn("show x", "print(x)")]
+    code = "# Step 1: set x\nx = 2\n\n# Step 2: show x\n# shown as it is\nprint(x)"
+    assert [part_for(code, steps, place, place) for place in (1, 2)] == [
+        "x = 2",
+        "# shown as it is\nprint(x)",
+    ]

@@ -75,6 +75,11 @@ def test_comments_that_repeat_a_step_of_the_prompt_are_no_code(code: str, left: 
     assert drop_step_comments(code, ("set x", "print x\nin one line")) == left
 
 
+def test_code_keeps_such_comments_where_the_user_wrote_some() -> None:
+    code = "# Step 3: print x\nprint(x)"
+    assert drop_step_comments(code, ("begin each part with a comment such as # Step 3",)) == code
+
+
 def test_code_keeps_such_comments_where_no_prompt_showed_them() -> None:
     assert drop_step_comments("# Step 3: print x\nprint(x)", ()) == "# Step 3: print x\nprint(x)"
 

@@ -176,6 +176,10 @@ SILENT = Outcome(outputs=("", ""))
         ("Print the result.", "print(6)", SAID, ()),
         ("Print the result.", "y = 6", SILENT, ("prints nothing",)),
         ("Compute it.", "print(6)", SAID, ("prints what was not asked for",)),
+        ("Gib die Summe von nums aus", "print(6)", SAID, ()),
+        ("muestra la suma de nums", "print(6)", SAID, ()),
+        ("how many of the nums are even?", "print(6)", SAID, ()),
+        ("which of them is even", "print(6)", SAID, ()),
         ("Return the larger one.", "print(6)", SAID, ()),
         ("Write a function that adds.", "def add(a, b):\n    return a + b", SILENT, ()),
         ("Write a function that adds.", "c = 1 + 2", SILENT, ("defines no function",)),
@@ -191,3 +195,9 @@ def test_a_wish_that_can_be_seen_is_seen_to_be_unmet(
 ):
     program = f"known = [1]\ncount = 2\n{chunk}\n"
     assert requirements.unmet_requirements(instruction, chunk, program, outcome) == wanted
+
+
+def test_a_print_is_not_given_up_where_the_instruction_may_ask_for_it():
+    for instruction in ("Gib die Summe von nums aus", "how many of the nums are even?"):
+        assert does_less("total = 6", "print(6)", instruction, "") == "prints nothing"
+    assert does_less("total = 6", "print(6)", "add up the nums", "") != "prints nothing"

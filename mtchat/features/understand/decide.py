@@ -14,7 +14,7 @@ from mtchat.session.prompt import Signals
 from mtchat.session.turn import Turn
 
 PLACED = re.compile(
-    r"(?:in (?:turn|step) (?P<number>\d{1,4})\b|(?:turn|step) (?P<named>\d{1,4}) ?[,:])[,:]?\s*\S.*",
+    r"(?:in (?:turn|step) (?P<number>\d{1,4})\b|turn (?P<named>\d{1,4}) ?[,:])[,:]?\s*\S.*",
     re.IGNORECASE | re.DOTALL,
 )
 NUMBERED = re.compile(r"\b(?:turn|step) (?P<number>\d{1,4})\b", re.IGNORECASE)
@@ -23,7 +23,8 @@ NUMBERED = re.compile(r"\b(?:turn|step) (?P<number>\d{1,4})\b", re.IGNORECASE)
 def by_form(path: Sequence[Turn], text: str) -> Understanding | None:
     """The reading of a text whose form is certain, such as "rename total to balance" or "in turn 2, ...".
 
-    None for all else; UsageError if the turn that it names does not exist.
+    None for all else, such as "step 2: ...", which may be the next one of the user's own list; UsageError if
+    the turn that it names does not exist.
     """
     if parse_rename(path, text):
         return certain(text, Kind.RENAME)

@@ -32,7 +32,7 @@ def does_less(code: str, than: str, instruction: str, before: str) -> str:
 
 def find_left_out(new: ast.Module, old: ast.Module, instruction: str, before: str) -> Iterator[str]:
     asks_function = FUNCTION.search(instruction) is not None
-    if SPEAKS.search(instruction) and prints(old) and not prints(new) and not asks_function:
+    if may_ask_to_print(instruction) and prints(old) and not prints(new) and not asks_function:
         yield "prints nothing"
     if not asks_function:
         if has_effect(old) and not has_effect(new):
@@ -169,6 +169,11 @@ STORED = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 PRINTS = re.compile(r"^\W*(?:then\s+|and\s+|finally\s+)?(?:print|show|display|output)\b", re.IGNORECASE)
+QUESTION = re.compile(r"\?\s*$|^\W*(?:what|which|who|how|when|where|is|are|does|do)\b", re.IGNORECASE)
+ENGLISH = re.compile(  # words of no meaning of their own; without one, a text may be in any language
+    r"\b(?:the|of|and|with|to|for|from|that|this|it|its|is|are|be|each|every|all|them|into|by|as|which)\b",
+    re.IGNORECASE,
+)
 SPEAKS = re.compile(r"\b(?:print|show|display|output|return|tell)", re.IGNORECASE)
 FUNCTION = re.compile(
     r"\b(?:implement|define|write|create|make|add)\s+(?:a|an|the|another)?\s*(?:\w+\s+){0,2}?function\b",
@@ -217,10 +222,15 @@ def find_unmet(
     said = outcome is not None and outcome.ok and bool(outcome.outputs) and bool(outcome.outputs[-1].strip())
     if PRINTS.search(instruction) and not function and outcome is not None and not said:
         yield "prints nothing"
-    if said and not may_print and not SPEAKS.search(instruction):
+    if said and not may_print and not may_ask_to_print(instruction):
         yield "prints what was not asked for"
     if only_repeats(chunk, program.removesuffix("\n").removesuffix(chunk.rstrip("\n"))):
         yield "only repeats earlier code"
+
+
+def may_ask_to_print(instruction: str) -> bool:
+    """Whether an instruction may want a print: it says so, it is a question, or it is not in English."""
+    return bool(SPEAKS.search(instruction) or QUESTION.search(instruction) or not ENGLISH.search(instruction))
 
 
 def named_in(instruction: str) -> tuple[str, ...]:

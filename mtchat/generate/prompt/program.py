@@ -49,9 +49,10 @@ def number_step(number: int, instruction: str) -> str:
 def drop_step_comments(code: str, instructions: Sequence[str]) -> str:
     """The code without comments that only repeat how the prompt shows a step: its number and its instruction.
 
-    The code may be unfinished; what follows a place where it cannot be read stays as it is.
+    The code may be unfinished; what follows a place where it cannot be read stays as it is, and so does all
+    of it if the user wrote such comments.
     """
-    if not instructions:
+    if not instructions or any(STEP.search(text) for text in instructions):
         return code
     said = {line.strip() for text in instructions for line in text.splitlines()}
     lines = code.split("\n")
