@@ -295,6 +295,20 @@ class TurnView:
         self.printed = []
         self.print_lines(code.split("\n"))
         self.printed = []
+        if changed := values_changed(session, turn):
+            self.view.note(f"other values than before: {', '.join(changed)}; /undo takes the rewrite back")
+
+
+def values_changed(session: Session, turn: Turn) -> tuple[str, ...]:
+    """The variables to which a rewrite gives other values than the turns before the last one gave them."""
+    if not isinstance(turn.provenance, Rewrite) or turn.provenance.of not in session.by_id:
+        return ()
+    old = session.path_to(turn.provenance.of)[:-1]
+    was, now = (session.outcomes.get(each.id) for each in (old[-1] if old else turn, turn))
+    if was is None or now is None:
+        return ()
+    before, after = (dict(line.split(":", 1) for line in each.state if ":" in line) for each in (was, now))
+    return tuple(name for name in before if name in after and before[name] != after[name])
 
 
 def is_question(chunk: str, sign: str = "#") -> bool:

@@ -118,6 +118,21 @@ def test_a_rewritten_program_is_shown_whole_with_what_each_turn_prints():
     assert [line for line in lines[4:] if line.startswith("│")] == ["│ 1", "│ 2"]
 
 
+def test_values_that_a_rewrite_changes_are_named():
+    old = Session().extend((Turn("set both", "a = 1\nb = 2"),))
+    old = old.with_outcome(Outcome(state=("a: int 1", "b: int 2", "f(x): function")))
+    old = old.extend((Turn("divide", "c = a / 0"),))
+    made = Rewrite(of=old.head, steps=(1, 1))
+    new = replace(old, head="").extend((Turn("set both", "a = 1\nb = 3", provenance=made),))
+    new = new.extend((Turn("divide", "c = a / b", provenance=replace(made, steps=(2, 2))),))
+    ran = Outcome(state=("a: int 1", "b: int 3", "f(x): function", "c: float 0.3"))
+    lines = shown(CandidateChosen(new.with_outcome(ran), new.path[-1], ran, 1))
+    assert "other values than before: b; /undo takes the rewrite back" in lines
+    same = replace(ran, state=("a: int 1", "b: int 2"))
+    lines = shown(CandidateChosen(new.with_outcome(same), new.path[-1], same, 1))
+    assert not [line for line in lines if "other values" in line]
+
+
 def test_a_few_of_the_names_that_a_turn_replaces_are_shown():
     names = tuple(ReplacedName(2, name, 1, "a function") for name in "fghi")
     lines = shown(NamesReplaced(of(FIRST), names))
