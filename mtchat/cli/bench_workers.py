@@ -9,6 +9,7 @@ import multiprocessing
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +26,8 @@ from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.session.prompt import ModelCard
 
+ENDED = "a process of the benchmark ended; the same command resumes"
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -32,6 +35,28 @@ class Loaded:
 
     card: ModelCard
     device: str
+
+
+@dataclass(frozen=True)
+class WorkerFailure:
+    """An error in a worker: its kind, and its traceback or, if the user can act, its message."""
+
+    kind: str
+    text: str
+    can_act: bool
+
+    @classmethod
+    def of(cls, error: Exception) -> "WorkerFailure":
+        can_act = isinstance(error, MtchatError)
+        text = str(error) if can_act else "".join(traceback.format_exception(error))
+        return cls(type(error).__name__, text, can_act)
+
+    def error(self) -> Exception:
+        """The error to raise in the first process; that of a fault of ours is named as it was there."""
+        if self.can_act:
+            return MtchatError(self.text)
+        kind: type[Exception] = type(self.kind, (RuntimeError,), {})
+        return kind(self.text)
 
 
 class BenchWorker:
@@ -47,6 +72,9 @@ class BenchWorker:
         theirs.close()
         self.waiting: dict[int, Future[ScoredSample | None]] = {}
         self.lock = threading.Lock()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.jobs = 0
+        self.ended = False
 
     @cached_property
     def loaded(self) -> Loaded:
@@ -58,44 +86,50 @@ class BenchWorker:
         if isinstance(loaded, Exception):
             raise loaded
         assert isinstance(loaded, Loaded)
-        threading.Thread(target=self.read, daemon=True).start()
+        self.reader.start()
         return loaded
 
     def read(self) -> None:
         """Hand each answer to the thread that waits for it, until the process ends."""
-        while True:
-            try:
-                number, made = self.connection.recv()
-            except (EOFError, OSError):
-                break
+        try:
+            with suppress(EOFError, OSError):
+                while True:
+                    number, made = self.connection.recv()
+                    with self.lock:
+                        future = self.waiting.pop(number)
+                    if isinstance(made, WorkerFailure):
+                        future.set_exception(made.error())
+                    else:
+                        future.set_result(made)
+        finally:
             with self.lock:
-                future = self.waiting.pop(number)
-            if isinstance(made, Exception):
-                future.set_exception(made)
-            else:
-                future.set_result(made)
-        with self.lock:
-            lost = list(self.waiting.values())
-            self.waiting.clear()
-        for future in lost:
-            future.set_exception(MtchatError("a process of the benchmark ended; the same command resumes"))
+                lost = list(self.waiting.values())
+                self.waiting.clear()
+                self.ended = True
+            for future in lost:
+                future.set_exception(MtchatError(ENDED))
 
     def hold(self, run: int, task: int, sample: int) -> ScoredSample | None:
         future: Future[ScoredSample | None] = Future()
         with self.lock:
-            number = max(self.waiting, default=0) + 1
-            self.waiting[number] = future
+            if self.ended:
+                raise MtchatError(ENDED)
+            self.jobs += 1
+            self.waiting[self.jobs] = future
             try:
-                self.connection.send((number, run, task, sample))
+                self.connection.send((self.jobs, run, task, sample))
             except OSError:
-                del self.waiting[number]
-                raise MtchatError("a process of the benchmark ended; the same command resumes") from None
+                del self.waiting[self.jobs]
+                raise MtchatError(ENDED) from None
         return future.result()
 
     def end(self) -> None:
-        self.connection.close()
+        """End the process first: the reader then sees the end of its answers, and nobody waits for more."""
         self.process.terminate()
         self.process.join()
+        if self.reader.ident is not None:
+            self.reader.join()
+        self.connection.close()
 
 
 @dataclass(frozen=True)
@@ -124,8 +158,8 @@ def start_workers(
     try:
         for _ in range(args.processes):
             workers.append(BenchWorker(args, planned, limit))
-        for worker in workers:
-            assert worker.loaded == workers[0].loaded
+        if len({worker.loaded for worker in workers}) > 1:
+            raise MtchatError("the processes of the benchmark loaded different models; try it again")
         yield workers
     finally:
         for worker in workers:
@@ -158,7 +192,7 @@ def serve(
             try:
                 made = holders[run].hold(planned[run].tasks[task], sample, sandboxes.runners)
             except Exception as error:
-                answer((number, error))
+                answer((number, WorkerFailure.of(error)))
             else:
                 answer((number, made))
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mtchat.bench.output import check_targets, save
 from mtchat.bench.quality import suite as suites
@@ -27,9 +26,6 @@ from mtchat.console.view import View
 from mtchat.errors import SandboxError, UsageError
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.version import __version__
-
-if TYPE_CHECKING:
-    pass
 
 GRACE = 40.0  # seconds before the end in which no conversation begins
 SHARE = 0.1  # of a short time that is grace
@@ -168,7 +164,7 @@ def make_header(args: argparse.Namespace, loaded: Loaded, planned: PlannedSet) -
 
 
 def check_counts(args: argparse.Namespace) -> None:
-    """What would fail late fails now."""
+    """Raise UsageError for options that would fail only after the model is loaded."""
     counts = (args.n, args.limit, args.inputs, args.concurrency, args.processes)
     if any(count is not None and count < 1 for count in counts):
         raise UsageError("--n, --limit, --inputs, --concurrency and --processes must be at least 1")

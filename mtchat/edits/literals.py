@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from difflib import SequenceMatcher
 from mtchat.edits.library import cst
 from mtchat.edits.text import TextEdit, apply_edits
 from mtchat.edits.tree import BrokenCodeError, CodeTree, parse_tree, walk
-from mtchat.session.names import parse_module
+from mtchat.session.names import dump, parse_module
 
 TEXT = "text"  # shown to people: in an f-string, or printed
 KEY = "key"  # of a dictionary, a row or a table
@@ -218,7 +217,7 @@ def differs_in_literals_only(old: str, new: str) -> bool:
     first, second = parse_module(blank(old)), parse_module(blank(new))
     if first is None or second is None:
         return False
-    return ast.dump(first) == ast.dump(second)
+    return dump(first) == dump(second)
 
 
 def blank(code: str) -> str:

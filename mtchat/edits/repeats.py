@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
-from mtchat.session.names import bound_names, compiles, parse_module
+from mtchat.session.names import bound_names, compiles, dump, parse_module, unparse
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 UNREADABLE = {"exec", "eval", "globals", "locals", "vars", "setattr", "delattr", "reload", "__dict__"}
@@ -358,7 +358,7 @@ def largest(kinds: Sequence[ValueKind | None]) -> ValueKind | None:
 
 def names_bound(body: Sequence[ast.stmt]) -> frozenset[str]:
     """The names that statements bind or delete, wherever in them."""
-    return bound_names("\n".join(map(ast.unparse, body)))
+    return bound_names("\n".join(map(unparse, body)))
 
 
 def effects(statement: ast.stmt) -> Iterator[tuple[str, str]]:
@@ -372,13 +372,13 @@ def effects(statement: ast.stmt) -> Iterator[tuple[str, str]]:
             for each in aliases:
                 yield each.asname or each.name, f"from {'.' * level}{source} import {each.name}"
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            yield name, ast.dump(statement)
+            yield name, dump(statement)
         case ast.Assign(targets) if all(isinstance(each, ast.Name) for each in targets):
             for target in targets:
                 assert isinstance(target, ast.Name)
-                yield target.id, ast.dump(statement)
+                yield target.id, dump(statement)
         case ast.AnnAssign(ast.Name(name), _, ast.expr()):
-            yield name, ast.dump(statement)
+            yield name, dump(statement)
 
 
 def imports(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:

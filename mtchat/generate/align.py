@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from mtchat.generate.judge.requirements import called, split_words
 from mtchat.generate.prompt.program import drop_step_comments
-from mtchat.session.names import compiles, names_of, parse_module
+from mtchat.session.names import compiles, names_of, parse_module, unparse
 from mtchat.session.turn import Turn
 
 SAME_NAME, SAME_CALL, SAME_WORDS, FIRST_NAMED = 4.0, 2.0, 2.0, 2.0  # what speaks for a step
@@ -61,7 +61,7 @@ def acts_of(code: str) -> CodeActs:
 def shorten_target(node: ast.Subscript | ast.Attribute) -> str:
     """What is assigned to, as text; "" where it is nested too deeply."""
     try:
-        return ast.unparse(node)
+        return unparse(node)
     except RecursionError:
         return ""
 

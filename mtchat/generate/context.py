@@ -280,8 +280,10 @@ def program_before(provenance: Provenance, base: Session) -> Session:
 
 
 def has_changes(path: Sequence[Turn]) -> bool:
-    """Whether the user has had a turn changed. Its instruction then has more than one line, which are not all
-    true at once: measured with such turns, programs are more often right if the model sees the conversation.
+    """Whether the user has had a turn changed.
+
+    The instruction of such a turn has several lines, not all of which still hold: measured with such turns,
+    programs are more often right if the model sees the conversation.
     """
     return any(isinstance(turn.provenance, Correction) for turn in path)
 

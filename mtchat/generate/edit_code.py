@@ -14,7 +14,7 @@ from mtchat.edits.statements import (
 )
 from mtchat.edits.text import TextEdit, apply_edits
 from mtchat.edits.tree import can_edit
-from mtchat.session.names import bound_names, parse_module
+from mtchat.session.names import bound_names, dump, parse_module, unparse
 
 BINDING = (
     ast.FunctionDef
@@ -53,12 +53,12 @@ def splice(old: str, new: str, before: str, whole: bool) -> str:
     if not whole and (filled := complete_classes(old, known.body, new, said.body)) != new:
         return splice(old, filled, before, whole)
     try:
-        said_again = {ast.dump(each) for each in (parse_module(before) or ast.Module([], [])).body}
-        mine = {ast.dump(each) for each in known.body}
-        kept = [each for each in said.body if ast.dump(each) in mine or ast.dump(each) not in said_again]
+        said_again = {dump(each) for each in (parse_module(before) or ast.Module([], [])).body}
+        mine = {dump(each) for each in known.body}
+        kept = [each for each in said.body if dump(each) in mine or dump(each) not in said_again]
     except RecursionError:
         return new
-    kept = [each for each in kept if ast.dump(each) in mine or not is_unused_import(each, kept)]
+    kept = [each for each in kept if dump(each) in mine or not is_unused_import(each, kept)]
     if not any(isinstance(each, ast.Expr) for each in known.body):
         kept = kept[: len(kept) - len(trailing_calls(kept))]
     if not kept:
@@ -129,7 +129,7 @@ def member_edits(
 
 def class_head(each: ast.ClassDef) -> list[str]:
     """The head of a class: its decorators, bases and keywords."""
-    return [ast.dump(part) for part in (*each.decorator_list, *each.bases, *each.keywords)]
+    return [dump(part) for part in (*each.decorator_list, *each.bases, *each.keywords)]
 
 
 def is_unused_import(statement: ast.stmt, body: Sequence[ast.stmt]) -> bool:
@@ -180,7 +180,7 @@ def is_partial(old: Sequence[ast.stmt], new: Sequence[ast.stmt]) -> bool:
 
 
 def names_of(statement: ast.stmt) -> frozenset[str]:
-    return bound_names(ast.unparse(statement))
+    return bound_names(unparse(statement))
 
 
 def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]]:
@@ -195,7 +195,7 @@ def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]
     found = []
     for each, keys in zip(body, given, strict=True):
         if isinstance(each, ast.AugAssign):
-            target = ast.unparse(each.target)
+            target = unparse(each.target)
             keys = frozenset([f"{target} {type(each.op).__name__}", *({target} - known if first else ())])
         found.append(keys)
     return found
@@ -204,7 +204,7 @@ def keys_of(body: Sequence[ast.stmt], first: bool = True) -> list[frozenset[str]
 def places(statement: ast.stmt) -> frozenset[str]:
     """The attributes and items that a statement assigns to."""
     targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
-    return frozenset(ast.unparse(each) for each in targets if isinstance(each, ast.Attribute | ast.Subscript))
+    return frozenset(unparse(each) for each in targets if isinstance(each, ast.Attribute | ast.Subscript))
 
 
 def replace_definitions(
@@ -217,11 +217,11 @@ def replace_definitions(
     before, after = read_statements(old), read_statements(new)
     texts = [after.text(at) for at, each in enumerate(said) if each in fresh]
     theirs = {name: at for at, keys in enumerate(keys_of(fresh, False)) for name in keys}
-    imports = {ast.dump(each) for each in body if isinstance(each, IMPORTING)}
+    imports = {dump(each) for each in body if isinstance(each, IMPORTING)}
     head = [
         text
         for each, text in zip(fresh, texts, strict=True)
-        if isinstance(each, IMPORTING) and ast.dump(each) not in imports
+        if isinstance(each, IMPORTING) and dump(each) not in imports
     ]
     changes: dict[int, list[str]] = {}
     used: set[int] = set()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from mtchat.session.names import parse_module
+from mtchat.session.names import parse_module, unparse
 
 TYPED = re.compile(r"^[ \t]*>>> (?P<call>.+)\n[ \t]*(?P<value>(?!>>>).+)$", re.MULTILINE)
 CALL = re.compile(r"\b[A-Za-z_]\w*\(")
@@ -61,13 +61,13 @@ def assert_statements(text: str) -> Iterator[Assertion]:
         for statement in module.body if module else ():
             match statement:
                 case ast.Assert(ast.Compare(ast.Call() as call, [ast.Eq()], [value])):
-                    yield Assertion(ast.unparse(call), ast.unparse(value))
+                    yield Assertion(unparse(call), unparse(value))
                 case ast.Assert(ast.Compare(value, [ast.Eq()], [ast.Call() as call])) if literal(value):
-                    yield Assertion(ast.unparse(call), ast.unparse(value))
+                    yield Assertion(unparse(call), unparse(value))
                 case ast.Assert(ast.Call() as call):
-                    yield Assertion(f"bool({ast.unparse(call)})", "True")
+                    yield Assertion(f"bool({unparse(call)})", "True")
                 case ast.Assert(ast.UnaryOp(ast.Not(), ast.Call() as call)):
-                    yield Assertion(f"bool({ast.unparse(call)})", "False")
+                    yield Assertion(f"bool({unparse(call)})", "False")
 
 
 def interpreter_sessions(text: str) -> Iterator[Assertion]:
@@ -75,7 +75,7 @@ def interpreter_sessions(text: str) -> Iterator[Assertion]:
     for match in TYPED.finditer(text):
         call, value = parsed_expression(match["call"]), parsed_expression(match["value"])
         if isinstance(call, ast.Call) and value is not None and literal(value):
-            yield Assertion(ast.unparse(call), ast.unparse(value))
+            yield Assertion(unparse(call), unparse(value))
 
 
 def equations(text: str) -> Iterator[Assertion]:
@@ -89,7 +89,7 @@ def equations(text: str) -> Iterator[Assertion]:
             equals = EQUALS.match(rest, end)
             value = leading_value(rest[equals.end() :]) if equals and simple(call) else None
             if value is not None:
-                yield Assertion(ast.unparse(call), value)
+                yield Assertion(unparse(call), value)
             break
 
 
@@ -101,7 +101,7 @@ def leading_value(text: str) -> str | None:
             continue
         value = parsed_expression(line[:end].strip().rstrip(".,;"))
         if value is not None and literal(value):
-            return ast.unparse(value)
+            return unparse(value)
     return None
 
 

@@ -143,11 +143,12 @@ class TurnGenerator:
         base, rest = session.undo(len(session.path) - number + 1), session.path[number:]
         old = session.get(provenance.of).provenance
         continues = isinstance(provenance, Rework) and provenance.continues
+        guidance = old.guidance if continues else as_conversation(self.policy.guidance)
         provenance = replace(
             provenance,
-            guidance=old.guidance if continues else as_conversation(self.policy.guidance),
+            guidance=guidance if shows_program(self.family) else as_conversation(guidance),
             rules=self.policy.rules,
-            state=old.state,
+            state=old.state if shows_state(self.family) else "",
         )
         signed = self.signed(provenance, sampling)
         return TurnRequest(base, instruction, signed, typed, provenance.of, rest)

@@ -1,6 +1,7 @@
 """Python code read without running it: the names that it binds and reads, and which turns use which."""
 
 import ast
+import copy
 import re
 import symtable
 import warnings
@@ -11,6 +12,7 @@ from functools import lru_cache
 from mtchat.session.text import join_words
 from mtchat.session.turn import Turn
 
+LONGEST_INTEGER = 14_000  # bits; Python writes integers of up to 4,300 digits
 PART_END = re.compile(r"\n\n+(?=\S)")  # where a part of a program ends that may be code by itself
 
 
@@ -193,14 +195,48 @@ def names_read_at_once(module: ast.Module) -> set[str]:
     return found
 
 
+def unparse(node: ast.AST) -> str:
+    """Code for a syntax tree; like ast.unparse, but for all code that can run.
+
+    ast.unparse refuses integers of more than 4,300 digits and, before Python 3.12, characters that cannot be
+    printed within f-strings. Other texts stand for them then: the code has the same names but other values.
+    """
+    try:
+        return ast.unparse(node)
+    except ValueError:
+        return ast.unparse(PlainConstants().visit(copy.deepcopy(node)))
+
+
+def dump(node: ast.AST) -> str:
+    """What a syntax tree consists of, without places; like ast.dump, but also with very long integers."""
+    try:
+        return ast.dump(node)
+    except ValueError:
+        return ast.dump(PlainConstants().visit(copy.deepcopy(node)))
+
+
+class PlainConstants(ast.NodeTransformer):
+    """Replaces constants that cannot be written, other ones by other texts."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        match node.value:
+            case str() as text:
+                node.value = "".join(
+                    f"<{ord(each):x}>" if each in "\\'\"" or not each.isprintable() else each for each in text
+                )
+            case int() as number if number.bit_length() > LONGEST_INTEGER:
+                node.value = hex(number)
+        return node
+
+
 def execution_steps(body: Iterable[ast.stmt]) -> Iterator[tuple[str, set[str]]]:
     """What is done at top level in its order: the code of each step, and the names that it binds."""
     for statement in body:
         blocks = list(blocks_of(statement))
         if not blocks or isinstance(statement, OWN_SCOPE):
-            code = ast.unparse(statement)
+            code = unparse(statement)
             if isinstance(statement, ast.AugAssign):
-                yield ast.unparse(statement.target), set()
+                yield unparse(statement.target), set()
             yield code, set(bound_names(code))
             continue
         for part in ast.iter_child_nodes(statement):
@@ -228,7 +264,7 @@ def header_of(part: ast.AST) -> tuple[str, set[str]]:
         for name in (getattr(node, "id", None), getattr(node, "name", None))
         if isinstance(name, str) and not isinstance(getattr(node, "ctx", None), ast.Load)
     }
-    return "\n".join(map(ast.unparse, expressions_read(part))), stored
+    return "\n".join(map(unparse, expressions_read(part))), stored
 
 
 def expressions_read(part: ast.AST) -> Iterator[ast.expr]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePath
 
-from mtchat.session.names import parse_module
+from mtchat.session.names import parse_module, unparse
 from mtchat.session.prompt import file_key
 from mtchat.session.turn import Turn
 
@@ -69,7 +69,7 @@ def parse_expression(code: str) -> ast.expr | None:
 
 def can_unparse(value: ast.expr) -> bool:
     try:
-        return bool(ast.unparse(value))
+        return bool(unparse(value))
     except RecursionError:
         return False
 
@@ -78,11 +78,11 @@ def describe_check(code: str) -> str:
     """What an expression checks, in words: "total must be 42"."""
     match parse_expression(code):
         case ast.Compare(left, [relation], [right]) if type(relation) in RELATIONS:
-            return f"{describe_operand(left)} must {RELATIONS[type(relation)]} {ast.unparse(right)}"
+            return f"{describe_operand(left)} must {RELATIONS[type(relation)]} {unparse(right)}"
         case ast.UnaryOp(ast.Not(), ast.Compare(left, [ast.Eq()], [right])):
-            return f"{describe_operand(left)} must not be {ast.unparse(right)}"
+            return f"{describe_operand(left)} must not be {unparse(right)}"
         case ast.UnaryOp(ast.Not(), value):
-            return f"{ast.unparse(value)} must not hold"
+            return f"{unparse(value)} must not hold"
     return f"{code} must hold"
 
 
@@ -91,7 +91,7 @@ def describe_operand(value: ast.expr) -> str:
     match value:
         case ast.Call(ast.Name("len"), [ast.Name(name)], []):
             return f"the length of {name}"
-    return ast.unparse(value)
+    return unparse(value)
 
 
 PREAMBLE = 0

@@ -1,12 +1,15 @@
 """Conversations of a benchmark held in several processes: the same rows as in one, and errors that end it."""
 
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from mtchat.cli.bench_workers import WorkerFailure
+from mtchat.errors import MtchatError, UsageError
 from tests.support.starter import needs_small
 
 PROBLEM = {
@@ -56,3 +59,23 @@ def test_a_model_that_does_not_load_ends_all_processes_with_its_error(data: Path
     assert "broken.gguf" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert not (tmp_path / "run.jsonl").exists()
+
+
+class OddError(Exception):
+    """An error that cannot be made again from its text."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def test_any_error_of_a_worker_comes_over_with_its_kind_and_text() -> None:
+    try:
+        raise OddError("this", "that")
+    except OddError as error:
+        found = pickle.loads(pickle.dumps(WorkerFailure.of(error))).error()
+    assert type(found).__name__ == "OddError"
+    assert "this and that" in str(found)
+    assert "test_any_error_of_a_worker" in str(found)  # the place in the worker
+    known = pickle.loads(pickle.dumps(WorkerFailure.of(UsageError("give a file")))).error()
+    assert isinstance(known, MtchatError)
+    assert str(known) == "give a file"

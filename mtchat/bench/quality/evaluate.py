@@ -36,7 +36,7 @@ class OverTimeError(Exception):
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """Until when conversations begin, and when those that still go on are dropped, by time.monotonic()."""
+    """When a benchmark stops starting conversations, and drops those still running; by time.monotonic()."""
 
     last_start: float = math.inf
     end: float = math.inf

@@ -23,7 +23,7 @@ from mtchat.errors import MtchatError
 
 CRASH = "crash"
 SWITCH_SECONDS = 0.0005  # with Python's 5 ms the thread of the batch waits longer than a GPU computes
-MOST_CRASHES = 20  # more are no odd conversation: the benchmark ends
+MOST_CRASHES = 20  # beyond this the fault is not one odd conversation: the benchmark ends
 
 
 class Holder(Protocol):
@@ -119,7 +119,9 @@ def evaluate(
             while True:
                 each = ended.get_nowait()
                 if not each.cancelled() and each.exception() is None:  # keep what is finished
-                    keep(*each.result())
+                    planned, made = each.result()
+                    if isinstance(made, ScoredSample):
+                        keep(planned, made)
         raise
     finally:
         sys.setswitchinterval(usual)
@@ -128,7 +130,7 @@ def evaluate(
 
 
 def order_conversations(runs: Sequence[PlannedRun]) -> list[PlannedConversation]:
-    """The conversations that the files lack, so ordered that runs can be compared wherever the time ends.
+    """The conversations that the files lack, ordered so that runs stay comparable whenever the time runs out.
 
     The first inputs of all problems come first; sets advance in proportion to their size, and a conversation
     is held with each policy at about the same time.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mtchat.generate.judge.lint import find_faults
-from mtchat.session.names import parse_module
+from mtchat.session.names import parse_module, unparse
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.Match)
@@ -63,7 +63,7 @@ def count_repeated(module: ast.Module) -> int:
     Calls, which may do something each time, are left out, and so are additions to a value.
     """
     texts = [
-        ast.unparse(node) for node in module.body if not isinstance(node, ast.Expr | ast.AugAssign | ast.Pass)
+        unparse(node) for node in module.body if not isinstance(node, ast.Expr | ast.AugAssign | ast.Pass)
     ]
     return len(texts) - len(set(texts))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.export.format import foreign_notice
-from mtchat.session.names import parse_module
+from mtchat.session.names import parse_module, unparse
 from mtchat.session.outcome import output_by_turn
 from mtchat.session.program import parse_expression
 from mtchat.session.session import Session
@@ -87,9 +87,9 @@ def value_of_check(code: str) -> ExpectedValue:
     """What a check asks for: the value that something must have, else that the check holds."""
     match parse_expression(code):
         case ast.Compare(left, [ast.Eq()], [ast.Constant(str(text))]):
-            return ExpectedValue(text, f"Print {ast.unparse(left)}.")
-        case ast.Compare(left, [ast.Eq()], [right]) if not isinstance(parse_value(ast.unparse(right)), str):
-            return ExpectedValue(parse_value(ast.unparse(right)), f"Print {ast.unparse(left)}.")
+            return ExpectedValue(text, f"Print {unparse(left)}.")
+        case ast.Compare(left, [ast.Eq()], [right]) if not isinstance(parse_value(unparse(right)), str):
+            return ExpectedValue(parse_value(unparse(right)), f"Print {unparse(left)}.")
     return ExpectedValue(True, f"Print {code}.")
 
 

@@ -1,6 +1,5 @@
 """Asks a model for assert statements that say in Python what a text says of a program."""
 
-import ast
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from mtchat.features.checks.expression import WORD, asserted, extra_numbers
 from mtchat.features.checks.trial import Tried
 from mtchat.generate.complete import CompleteMany, RawCompletion, complete_candidates
 from mtchat.generate.prompt.family import Cut
+from mtchat.session.names import unparse
 from mtchat.session.outcome import Variable
 from mtchat.session.program import parse_expression
 from mtchat.session.prompt import Message, Prompt
@@ -116,7 +116,7 @@ def count_votes(
         value = parse_expression(said) if said else None
         if value is None:
             continue
-        code = ast.unparse(value)
+        code = unparse(value)
         known = found.get(code, ProposedExpression(code, 0.0, float("-inf"), extra_numbers(value, text)))
         likely = max(known.logprob, made.usage.mean_logprob)
         found[code] = replace(known, votes=known.votes + weight, logprob=likely)

@@ -11,7 +11,7 @@ from itertools import groupby
 from mtchat.errors import SandboxError
 from mtchat.features.checks import inside
 from mtchat.generate.execute import RunProgram, never_ended
-from mtchat.session.names import bound_names
+from mtchat.session.names import bound_names, unparse
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Check, CheckResult, Chunk, Program, describe_operand, parse_expression
 
@@ -131,11 +131,11 @@ def reported_parts(code: str) -> tuple[str, ...]:
     value = parse_expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
-            return ast.unparse(left), ast.unparse(right)
+            return unparse(left), unparse(right)
         case ast.UnaryOp(ast.Not(), ast.Name() | ast.Call() as inner):
-            return (ast.unparse(inner),)
+            return (unparse(inner),)
         case ast.Call():
-            return (ast.unparse(value),)
+            return (unparse(value),)
     return tuple(dict.fromkeys(names_read(value)))[:MOST_NAMES] if value else ()
 
 
@@ -174,7 +174,7 @@ def look_arguments(code: str) -> str:
     value = parse_expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
-            sides = f"[lambda: ({ast.unparse(left)}), lambda: ({ast.unparse(right)})]"
+            sides = f"[lambda: ({unparse(left)}), lambda: ({unparse(right)})]"
             return f"{sides}, lambda a, b: {OPERATORS[type(relation)]}, None"
     reported = ", ".join(f"lambda: ({part})" for part in reported_parts(code))
     return f"[lambda: ({code}\n)], lambda a: a, [{reported}]"

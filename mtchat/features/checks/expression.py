@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mtchat.session.names import parse_module
+from mtchat.session.names import parse_module, unparse
 from mtchat.session.program import parse_expression
 
 LONGEST = 400  # characters of a check
@@ -66,7 +66,7 @@ def asserted(code: str) -> str:
     module = parse_module(code.strip())
     match module.body if module else []:
         case [ast.Assert(test)]:
-            return valid_expression(ast.unparse(test))
+            return valid_expression(unparse(test))
     return valid_expression(code)
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from mtchat.errors import MtchatError, UsageError
 from mtchat.features.checks.expression import IDEOGRAPH, LONGEST, asserted, free_names
-from mtchat.session.names import bound_names, parse_module
+from mtchat.session.names import bound_names, parse_module, unparse
 from mtchat.session.program import Program, assemble, parse_expression
 from mtchat.session.session import Session
 
@@ -96,7 +96,7 @@ def use_equality(code: str) -> str:
     for node in ast.walk(value):
         if isinstance(node, ast.Compare) and is_value_comparison(node):
             node.ops = [ast.Eq() if isinstance(node.ops[0], ast.Is) else ast.NotEq()]
-    return ast.unparse(value)
+    return unparse(value)
 
 
 def is_value_comparison(node: ast.Compare) -> bool:
@@ -124,7 +124,7 @@ def explain_problem(wish: str) -> str:
     module = parse_module(wish)
     match module.body if module else []:
         case [ast.Assign([target], value)]:
-            right = f"{ast.unparse(target)} == {ast.unparse(value)}"
+            right = f"{unparse(target)} == {unparse(value)}"
             return f"= assigns a value; a check compares with ==: /check {right}"
         case [ast.Expr()] if parse_expression(wish) is None:
             return "this check is nested too deeply; write a function and check what it returns"

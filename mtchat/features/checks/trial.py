@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from mtchat.features.checks.evaluate import OPERATORS, setup_code
 from mtchat.features.checks.inside import ERROR, FALSE, TRUE
 from mtchat.generate.execute import RunProgram, never_ended
+from mtchat.session.names import unparse
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Chunk, Program, parse_expression
 
@@ -78,9 +79,7 @@ def in_one(code: str) -> str:
     value = parse_expression(code)
     match value:
         case ast.Compare(left, [relation], [right]) if type(relation) in OPERATORS:
-            return (
-                f"(lambda a, b: {OPERATORS[type(relation)]})(({ast.unparse(left)}), ({ast.unparse(right)}))"
-            )
+            return f"(lambda a, b: {OPERATORS[type(relation)]})(({unparse(left)}), ({unparse(right)}))"
     return f"({code}\n)"
 
 

@@ -8,7 +8,7 @@ from mtchat.features.explain.fact import Fact, FactSource
 from mtchat.features.explain.loops import constant_result, growth_facts
 from mtchat.features.explain.mentions import FUNCTIONS, Mention, MentionKind, ProgramWords
 from mtchat.features.explain.statements import code_parts
-from mtchat.session.names import globals_read, list_turn_numbers, symbol_table
+from mtchat.session.names import globals_read, list_turn_numbers, symbol_table, unparse
 from mtchat.session.text import join_words
 
 LONGEST_CODE = 90
@@ -114,7 +114,7 @@ def function_facts(program: ProgramWords, turn: int, node: FUNCTIONS) -> Iterato
     """Who defines and calls a function, what it returns and raises, and how its work grows."""
     owner = owner_of(program, node)
     kind = f"method `{owner}.{node.name}`" if owner else f"function `{node.name}`"
-    inputs = ast.unparse(node.args)
+    inputs = unparse(node.args)
     takes = f"with the inputs `{inputs}`" if inputs else "without inputs"
     yield Fact(
         f"turn {turn} defines the {kind} {takes}; {describe_calls(program, node.name)}", FactSource.CODE, turn
@@ -246,7 +246,7 @@ def calls(node: ast.stmt, called: str) -> bool:
         [node] if whole else [each for each in ast.iter_child_nodes(node) if not isinstance(each, ast.stmt)]
     )
     return any(
-        isinstance(each, ast.Call) and ast.unparse(each.func) == called
+        isinstance(each, ast.Call) and unparse(each.func) == called
         for part in parts
         for each in ast.walk(part)
     )
@@ -303,7 +303,7 @@ def turn_facts(program: ProgramWords, turn: int) -> Iterator[Fact]:
 
 def one_line(node: ast.AST) -> str:
     """The first line of some code, shortened."""
-    return shorten(ast.unparse(node).split("\n")[0])
+    return shorten(unparse(node).split("\n")[0])
 
 
 def shorten(text: str) -> str:

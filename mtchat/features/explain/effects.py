@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 
 from mtchat.features.explain.mentions import FUNCTIONS
-from mtchat.session.names import root_name
+from mtchat.session.names import root_name, unparse
 
 PAIRS = ((list, tuple), (dict, MappingProxyType), (set, frozenset))  # each with the type that cannot change
 CHANGING = frozenset(
@@ -37,9 +37,7 @@ def effect_facts(name: str, node: FUNCTIONS) -> Iterator[str]:
         if not given:
             yield f"`{name}` changes its input `{each.arg}` in place"
         elif (copy := copied_before(node, each.arg, first)) and len(given) == 1:
-            yield (
-                f"`{name}` does not change its input `{each.arg}`: it works on a copy (`{ast.unparse(copy)}`)"
-            )
+            yield (f"`{name}` does not change its input `{each.arg}`: it works on a copy (`{unparse(copy)}`)")
 
 
 def changes_of(node: FUNCTIONS, name: str) -> list[int | None]:
@@ -88,7 +86,7 @@ def raises(node: FUNCTIONS) -> Iterator[tuple[str, str]]:
     for each in own_nodes(node):
         match each:
             case ast.If(test, [ast.Raise(ast.expr() as raised)]):
-                yield ast.unparse(raised), ast.unparse(test)
+                yield unparse(raised), unparse(test)
 
 
 def has_raise(node: ast.AST) -> bool:

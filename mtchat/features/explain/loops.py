@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from mtchat.session.names import unparse
 from mtchat.session.text import join_words
 
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
@@ -69,7 +70,7 @@ def own_calls(name: str, function: ast.AST) -> list[str]:
         match node:
             case ast.Call(ast.Name(called)) | ast.Call(ast.Attribute(ast.Name("self" | "cls"), called)):
                 if called == name:
-                    found.append(ast.unparse(node))
+                    found.append(unparse(node))
     return list(dict.fromkeys(found))
 
 
@@ -143,14 +144,14 @@ def loop_heads(node: ast.AST, sized: frozenset[str]) -> Iterator[tuple[str, floa
         case ast.For(target, iterable) | ast.AsyncFor(target, iterable):
             yield loop_head(target, iterable), growth_of(iterable, sized)
         case ast.While(test):
-            yield shorten(f"while {ast.unparse(test)}"), None
+            yield shorten(f"while {unparse(test)}"), None
         case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
             for part in node.generators:
                 yield loop_head(part.target, part.iter), growth_of(part.iter, sized)
 
 
 def loop_head(target: ast.expr, iterable: ast.expr) -> str:
-    return shorten(f"for {ast.unparse(target)} in {ast.unparse(iterable)}")
+    return shorten(f"for {unparse(target)} in {unparse(iterable)}")
 
 
 def shorten(head: str) -> str:

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from functools import cached_property
 
-from mtchat.session.names import bound_names, parse_module
+from mtchat.session.names import bound_names, parse_module, unparse
 from mtchat.session.session import Session
 
 LONGEST_TEXT = 2000  # characters that are compared
@@ -100,7 +100,7 @@ class ProgramWords:
         for _, node in self.nodes:
             match node:
                 case ast.Call(ast.Attribute(_, name) as called) if name not in known:
-                    found.setdefault(name, ast.unparse(called))
+                    found.setdefault(name, unparse(called))
                 case ast.Call(ast.Name(name)) if name not in known | ERRORS:
                     found.setdefault(name, name)
         return found

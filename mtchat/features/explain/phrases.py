@@ -4,6 +4,7 @@ import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from mtchat.session.names import unparse
 from mtchat.session.text import join_words, quantity
 
 LONGEST = 60  # characters of a text that is quoted
@@ -207,7 +208,7 @@ class Phrases:
         ends = {"max": "largest", "min": "smallest"}
         match keywords:
             case [ast.keyword("key", ast.Attribute(ast.Name(table), "get"))] if name in ends:
-                if ast.unparse(whole) == table:
+                if unparse(whole) == table:
                     return f"the key of `{table}` whose value is the {ends[name]}"
             case [ast.keyword("key", ast.Name("len"))] if name in ends and "len" not in self.taken:
                 return f"the {'longest' if name == 'max' else 'shortest'} item of {self.part(whole)}"

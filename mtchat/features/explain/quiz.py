@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mtchat.generate.generated_tests import Assertion, checking_code, literal, parsed_expression, read_results
-from mtchat.session.names import bound_names, parse_module
+from mtchat.session.names import bound_names, parse_module, unparse
 from mtchat.session.outcome import Outcome, output_by_turn
 from mtchat.session.program import Chunk, Program
 
@@ -116,7 +116,7 @@ def answer_check(question: QuizQuestion, answer: str) -> Assertion:
     value = parsed_expression(WORDS.get(text.lower(), text))
     if value is None or not literal(value) or (question.sort == "str" and text[:1] not in QUOTES):
         value = ast.Constant(text)
-    return Assertion(question.expression, ast.unparse(value))
+    return Assertion(question.expression, unparse(value))
 
 
 def checking_program(program: Program, number: int, check: Assertion) -> Program:

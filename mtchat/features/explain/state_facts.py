@@ -9,7 +9,7 @@ from mtchat.features.explain.code_facts import contains, guarded, statements
 from mtchat.features.explain.fact import Fact, FactSource
 from mtchat.features.explain.loops import round_facts
 from mtchat.features.explain.mentions import FUNCTIONS, Mention, MentionKind, ProgramWords, names_in
-from mtchat.session.names import names_of
+from mtchat.session.names import names_of, unparse
 from mtchat.session.outcome import Outcome, Variable, output_by_turn
 from mtchat.session.program import Program, parse_expression
 from mtchat.session.text import quantity
@@ -38,7 +38,7 @@ def variables_near(program: ProgramWords, literal: str, values: Mapping[str, Var
             if not contains(node, literal):
                 continue
             if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-                found |= dict.fromkeys(names_of(ast.unparse(node)).binds)
+                found |= dict.fromkeys(names_of(unparse(node)).binds)
             found |= dict.fromkeys(sorted(names_in(conditions, values)))
     return list(found)[:MOST_VALUES]
 
@@ -128,7 +128,7 @@ def loop_facts(
     found: list[Fact] = []
     for turn, module in reversed(list(program.modules.items())):
         for node in reversed(module.body):
-            names = names_of(ast.unparse(node))
+            names = names_of(unparse(node))
             changed |= names.changes | (names.binds if isinstance(node, ast.For) else set())
             if isinstance(node, ast.For) and outcome.passed(turn):
                 steady = {name: each for name, each in values.items() if name not in changed}
@@ -145,7 +145,7 @@ def loop_facts(
 def is_loop_about(loop: ast.For, turn: int, mention: Mention) -> bool:
     if mention.kind is MentionKind.TURN:
         return turn == int(mention.name)
-    return bool(names_in([ast.unparse(loop)], [mention.name.rpartition(".")[2]]))
+    return bool(names_in([unparse(loop)], [mention.name.rpartition(".")[2]]))
 
 
 def names_in_doubt(program: ProgramWords) -> Iterator[str]:

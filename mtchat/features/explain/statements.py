@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mtchat.features.explain.phrases import NoPlainWords, Phrases, no_words, try_phrase
-from mtchat.session.names import parse_module
+from mtchat.session.names import parse_module, unparse
 from mtchat.session.text import join_words
 
 CHANGES: Mapping[type[ast.operator], str] = {
@@ -284,16 +284,16 @@ def describe_kind(node: ast.stmt) -> str:
             names = join_words([f"`{each}`" for each in assigned_names(node)])
             return f"sets {names} to a value that the code computes"
         case ast.Assign([ast.Subscript() | ast.Attribute() as target]) | ast.AugAssign(target):
-            return f"sets `{ast.unparse(target)}` to a value that the code computes"
+            return f"sets `{unparse(target)}` to a value that the code computes"
         case ast.If() | ast.While():
             word = "repeats" if isinstance(node, ast.While) else "runs"
             again = "as long as" if isinstance(node, ast.While) else "only if"
-            return f"{word} the indented lines below {again} `{ast.unparse(node.test)}` is true"
+            return f"{word} the indented lines below {again} `{unparse(node.test)}` is true"
         case ast.For():
-            return f"repeats the indented lines below for `{ast.unparse(node.target)}`"
+            return f"repeats the indented lines below for `{unparse(node.target)}`"
         case ast.Expr(ast.Call(function)):
             what = "shows something on the screen" if is_print(function) else "calls"
-            return what if is_print(function) else f"{what} `{ast.unparse(function)}`"
+            return what if is_print(function) else f"{what} `{unparse(function)}`"
         case ast.Return():
             return "ends the function and returns a value that the code computes"
         case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):

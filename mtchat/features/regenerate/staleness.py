@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mtchat.generate.execute import failed
 from mtchat.generate.judge.requirements import ARTICLES, unmet_requirements
 from mtchat.generate.postprocess import undefined_names
-from mtchat.session.names import bound_names, names_of, parse_module, parses, turns_depending_on
+from mtchat.session.names import bound_names, dump, names_of, parse_module, parses, turns_depending_on
 from mtchat.session.outcome import Outcome, Variable
 from mtchat.session.provenance import Rewrite
 from mtchat.session.session import Session
@@ -220,7 +220,7 @@ def top_level_statements(code: str) -> set[str]:
     """The top-level statements, without imports and bare expressions."""
     module = parse_module(code)
     plain = (ast.Import, ast.ImportFrom, ast.Expr, ast.Pass)
-    return {dump(each) for each in module.body if not isinstance(each, plain)} if module else set()
+    return {dump_shallow(each) for each in module.body if not isinstance(each, plain)} if module else set()
 
 
 def replaced_values(change: TurnChange) -> set[str]:
@@ -329,9 +329,9 @@ def literal_value(code: str | ast.expr) -> object:
     return value
 
 
-def dump(statement: ast.stmt) -> str:
+def dump_shallow(statement: ast.stmt) -> str:
     try:
-        return ast.dump(statement)
+        return dump(statement)
     except RecursionError:
         return f"nested too deeply: {id(statement)}"
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from mtchat.session.names import bound_names, parse_module
+from mtchat.session.names import bound_names, dump, parse_module
 
 CHANCE = ("random", "secrets", "uuid")  # modules, and attributes of numpy, with random values
 CLOCK = ("now", "today", "utcnow", "time", "perf_counter", "monotonic")
@@ -172,7 +172,7 @@ def same_but_numbers(one: str, other: str) -> bool:
     first, second = parse_module(one), parse_module(other)
     if first is None or second is None:
         return False
-    return ast.dump(Numberless().visit(first)) == ast.dump(Numberless().visit(second))
+    return dump(Numberless().visit(first)) == dump(Numberless().visit(second))
 
 
 class Numberless(ast.NodeTransformer):

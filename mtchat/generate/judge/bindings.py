@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from mtchat.session.names import OWN_SCOPE, blocks_of, parse_module
+from mtchat.session.names import OWN_SCOPE, blocks_of, dump, parse_module, unparse
 from mtchat.session.outcome import IMPORTED
 
 
@@ -119,7 +119,7 @@ def stored_names(target: ast.expr) -> Iterator[str]:
 
 def without_docstrings(node: ast.AST) -> str:
     """The tree of code as text, without docstrings and annotations, which change nothing that it does."""
-    tree = ast.parse(ast.unparse(node)) if isinstance(node, ast.stmt | ast.expr) else node
+    tree = ast.parse(unparse(node)) if isinstance(node, ast.stmt | ast.expr) else node
     for each in ast.walk(tree):
         match each:
             case ast.FunctionDef(body=body) | ast.AsyncFunctionDef(body=body) | ast.ClassDef(body=body):
@@ -129,7 +129,7 @@ def without_docstrings(node: ast.AST) -> str:
                     each.returns = None
             case ast.arg():
                 each.annotation = None
-    return ast.dump(tree)
+    return dump(tree)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from mtchat.session.names import (
     names_read_at_once,
     names_read_in_functions,
     parse_module,
+    unparse,
 )
 from mtchat.session.outcome import Outcome, ReplacedName, Variable
 from mtchat.session.program import Chunk, Program
@@ -185,7 +186,7 @@ class LastTurn:
         if not isinstance(new.node, DISPLAYS):
             return False
         constants = [each for each in ast.walk(new.node) if isinstance(each, ast.Constant)]
-        code = f"{new.name} = {ast.unparse(new.node)}"
+        code = f"{new.name} = {unparse(new.node)}"
         arbitrary = arbitrary_parts(code, self.base.program.source, self.instruction)
         strange = sum(arbitrary.strange(each) for each in constants)
         return new.name in arbitrary.names and strange >= FEWEST_INVENTED
@@ -207,7 +208,7 @@ class LastTurn:
         for turn in self.base.path:
             module = parse_module(turn.chunk)
             found += [
-                ast.unparse(call)
+                unparse(call)
                 for call in calls_outside_functions(module.body if module else ())
                 if isinstance(call.func, ast.Name) and call.func.id == name and stands(call, changed)
             ]
@@ -320,7 +321,7 @@ def sources_of(name: str, code: str) -> frozenset[str]:
     found: set[str] = set()
     for statement in module.body if module else ():
         part = ast.Module([statement], [])
-        names = names_of(ast.unparse(statement))
+        names = names_of(unparse(statement))
         if name in names.binds or name in names_changed(part.body):
             found |= names.reads
     return frozenset(found - {name} - set(dir(builtins)))

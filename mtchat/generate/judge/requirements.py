@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from mtchat.edits.repeats import only_repeats
-from mtchat.session.names import bound_names, parse_module
+from mtchat.session.names import bound_names, parse_module, unparse
 from mtchat.session.outcome import Outcome
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -38,7 +38,7 @@ def find_left_out(new: ast.Module, old: ast.Module, instruction: str, before: st
         if has_effect(old) and not has_effect(new):
             yield "only defines or imports"
         for name in sorted(called(old) - called(new)):
-            if name in bound_names(ast.unparse(new)) | bound_names(before):
+            if name in bound_names(unparse(new)) | bound_names(before):
                 yield f"does not call {name}"
     if defined(old) - called(old) and not defined(new) and not called(new) & defined(old):
         yield "defines nothing"
@@ -120,7 +120,7 @@ def displayed_strings(module: ast.Module) -> Iterator[ast.Constant]:
 def has(new: ast.Module, word: str) -> bool:
     """Whether a word occurs in code in any form, strings included."""
     texts = [each.value for each in ast.walk(new) if isinstance(each, ast.Constant)]
-    parts = split_words("\n".join([ast.unparse(new), *(each for each in texts if isinstance(each, str))]))
+    parts = split_words("\n".join([unparse(new), *(each for each in texts if isinstance(each, str))]))
     return any(have_same_stem(word, part) for part in parts)
 
 
@@ -143,12 +143,12 @@ def have_same_stem(word: str, part: str) -> bool:
 def repeated_statements(module: ast.Module, before: str) -> Counter[str]:
     """The statements of a module that the program before it contains too, without imports."""
     earlier = parse_module(before)
-    known = {ast.unparse(node) for node in earlier.body} if earlier else set()
+    known = {unparse(node) for node in earlier.body} if earlier else set()
     names = defined(earlier) if earlier else frozenset()
     found: Counter[str] = Counter()
     for node in statements_of(module):
         again = isinstance(node, DEFINITIONS) and node.name in names
-        text = ast.unparse(node)
+        text = unparse(node)
         if again or (text in known and not isinstance(node, (*IMPORTS, ast.Expr))):
             found[text] += 1
     return found

@@ -21,7 +21,7 @@ SYSTEM = (
     "names, and do not repeat it."
 )
 ONLY = "Write only the code of this step."
-STEP = re.compile(r"#\s*Step \d+\b")
+STEP = re.compile(r"#\s*Step \d+(?:: ?(.*?)\s*$|$)", re.MULTILINE)
 
 
 def messages(path: Sequence[Turn], preamble: str, wish: str) -> tuple[Message, ...]:
@@ -52,8 +52,9 @@ def drop_step_comments(code: str, instructions: Sequence[str]) -> str:
     The code may be unfinished; what follows a place where it cannot be read stays as it is, and so does all
     of it if the user wrote such comments.
     """
-    if not instructions or any(STEP.search(text) for text in instructions):
+    if not instructions or not STEP.search(code) or any(STEP.search(text) for text in instructions):
         return code
+    firsts = {text.partition("\n")[0].strip() for text in instructions}
     said = {line.strip() for text in instructions for line in text.splitlines()}
     lines = code.split("\n")
     dropped: set[int] = set()
@@ -61,8 +62,10 @@ def drop_step_comments(code: str, instructions: Sequence[str]) -> str:
         row, column = token.start
         if token.type != tokenize.COMMENT or lines[row - 1][:column].strip():
             continue
-        follows = row - 1 in dropped and token.string.lstrip("# ") in said
-        if follows or STEP.match(token.string):
+        echo, last = STEP.match(token.string), row == len(lines)
+        text = (echo[1] or "") if echo else ""
+        begins = echo and (text in firsts or (last and any(each.startswith(text) for each in firsts)))
+        if begins or (row - 1 in dropped and token.string.lstrip("# ") in said):
             dropped.add(row)
     return "\n".join(line for row, line in enumerate(lines, start=1) if row not in dropped)
 

@@ -11,7 +11,7 @@ from mtchat.generate.prompt import lexer, odd_characters
 from mtchat.generate.prompt.family import Cut
 from mtchat.generate.prompt.lexer import START, LexerState
 from mtchat.session.language import PYTHON, Language
-from mtchat.session.names import parse_module, parts_of
+from mtchat.session.names import dump, parse_module, parts_of
 
 LITERAL = re.compile(
     r"""(?P<long>\"{3}|'{3})(?:\\.|(?!(?P=long)).)*+(?P=long)?   # to its end, or to the end of the text
@@ -335,7 +335,7 @@ def may_begin(program: str, statement: ast.stmt) -> bool:
 def same(old: ast.stmt, new: ast.stmt) -> bool:
     """Whether two statements differ only in spacing and comments; no if they are nested too deeply."""
     try:
-        return ast.dump(old) == ast.dump(new)
+        return dump(old) == dump(new)
     except RecursionError:
         return False
 

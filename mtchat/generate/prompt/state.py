@@ -13,7 +13,9 @@ OUTPUT, VARIABLES, MENTIONED = "output", "variables", "mentioned"
 PARTS = (OUTPUT, VARIABLES)
 PRINTED, NOW = "The code so far printed:", "Variables now:"
 BUDGET, OUTPUT_BUDGET = 150, 60  # tokens
-TOKEN = re.compile(r"\d|[^\W\d]{1,5}|[^\w\s]|\n")  # about what a tokenizer for code makes of a text
+TOKEN = re.compile(
+    r"\d|[^\W\d]{1,5}|[^\w\s]|\n|[^\S\n]{4,16}"
+)  # about what a tokenizer for code makes of a text
 
 
 def describe_state(
@@ -28,7 +30,7 @@ def describe_state(
     if outcome is None:
         return ""
     printed = outcome.outputs[-1].strip("\n") if OUTPUT in parts and outcome.outputs else ""
-    printed = cut_middle(printed, OUTPUT_BUDGET)
+    printed = cut_middle(printed, OUTPUT_BUDGET) if printed.strip() else ""
     words = frozenset(re.findall(r"\w+", instruction))
     again = words if MENTIONED in parts else frozenset()
     lines = [line for line in outcome.state if told.get(name_of(line)) != line or name_of(line) in again]
