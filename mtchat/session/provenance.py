@@ -37,8 +37,8 @@ class GenerationRecord:
 
     `model`, `fingerprint` (SHA-256 of its weights) and `precision` name the model, "" where the user wrote
     the code; `family` is the prompt format, `guidance` names what the prompt held beside or instead of the
-    conversation, `rules` says that the code was repaired by rule, and `context` how the prompt showed the turns
-    before.
+    conversation, `rules` says that the code was repaired by rule, and `context` how the prompt showed the
+    turns before.
     `state` is what was said before the instruction about the program so far: its last output, its variables.
     A turn that replaces another has that turn's, so that the prompts of later turns begin as they did.
     `drops_repeats` says that the rules removed what only repeats earlier code, which older sessions keep.
