@@ -42,10 +42,10 @@ def test_an_unknown_model_has_no_probe(fingerprint: str) -> None:
     assert load_probe(fingerprint) is None
 
 
-@pytest.mark.parametrize("model", catalogue.load_catalogue(), ids=lambda each: each.name)
-def test_every_bundled_model_has_a_probe_that_can_tell_all_labels_apart(
-    model: catalogue.BundledModel,
-) -> None:
+@pytest.mark.parametrize("name", ["starter", "starter-small"])
+def test_the_starters_have_a_probe_that_can_tell_all_labels_apart(name: str) -> None:
+    model = catalogue.find_or_none(name)
+    assert model is not None
     probe = load_probe(model.sha256)
     assert probe is not None
     assert probe.weights.shape == (*probe.center.shape, len(LABELS))
