@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mtchat.edits.fold import fold_code
 from mtchat.generate.generated_tests import assertions_in
-from mtchat.generate.prompt.family import PROGRAM, WORKED, Family
+from mtchat.generate.prompt.family import PROGRAM, WORKED, Family, leave_out
 from mtchat.generate.prompt.program import number_step
 from mtchat.generate.prompt.state import describe_state, told_lines, with_state
 from mtchat.session.context import plan_for
@@ -295,5 +295,5 @@ def guidance_for(instruction: str, guidance: tuple[str, ...]) -> tuple[str, ...]
     60.2 % of MBPP instead of 65.1 %.
     """
     if WORKED in guidance and ("```" in instruction or assertions_in(instruction)):
-        return tuple(each for each in guidance if each != WORKED)
+        return leave_out(guidance, WORKED)
     return guidance

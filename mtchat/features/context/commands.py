@@ -10,7 +10,7 @@ from mtchat.console.slash import Command
 from mtchat.edits.fold import fold_code
 from mtchat.features.context.view import folded_note, parse_turns, set_context, turn_choices
 from mtchat.generate.context import TurnContext, can_fold, visible_turns, with_files
-from mtchat.generate.prompt.family import WORKED
+from mtchat.generate.prompt.family import WORKED, leave_out
 from mtchat.generate.prompt.state import with_state
 from mtchat.generate.turn import TurnGenerator
 from mtchat.session.names import bound_names, describe_users, parses
@@ -170,8 +170,7 @@ def context_parts(
         ContextPart("worked examples", 0, f"of policy {console.chat.settings.policy}"),
         ContextPart("preamble", 0),
     ]
-    unguided = tuple(each for each in guidance if each != WORKED)
-    prompts = [render((), "", "", "", each) for each in (unguided, guidance)]
+    prompts = [render((), "", "", "", each) for each in (leave_out(guidance, WORKED), guidance)]
     prompts.append(render((), "", preamble, "", guidance))
     for number, turn in enumerate(path, start=1):
         names.append(ContextPart(f"turn {number}", 0, advise(console, number, turn, context)))

@@ -88,7 +88,12 @@ def shows_program(family: Family) -> bool:
 
 def as_conversation(guidance: tuple[str, ...]) -> tuple[str, ...]:
     """The guidance for a prompt that has a message for each turn, whatever the policy shows for new steps."""
-    return tuple(each for each in guidance if each != PROGRAM)
+    return leave_out(guidance, PROGRAM)
+
+
+def leave_out(guidance: tuple[str, ...], name: str) -> tuple[str, ...]:
+    """The guidance without one of its parts."""
+    return tuple(each for each in guidance if each != name)
 
 
 def load(name: str, language: Language = PYTHON) -> Family:
