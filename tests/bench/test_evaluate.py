@@ -23,13 +23,14 @@ from mtchat.bench.quality.suite import Score, ScoredSample, Task
 from mtchat.console.view import View
 from mtchat.errors import MtchatError
 from mtchat.generate.execute import RunProgram
-from mtchat.sandbox.host import execute
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import Program
 from mtchat.session.prompt import Piece, Prompt, Usage
 from mtchat.session.settings import Sampling, Settings
 from mtchat.testing import FakeModel
 from tests.support.generate import run as run_here
+from tests.support.problems import ADDITION
+from tests.support.scripts import needs_sandbox
 from tests.support.shell import mtchat
 from tests.support.starter import needs_small
 
@@ -216,26 +217,17 @@ def test_what_cannot_be_measured_is_refused_before_a_model_is_loaded(
     assert said in done.stderr
 
 
-PROBLEM = {
-    "id": "1",
-    "name": "sum",
-    "category": "math",
-    "max_gen_length": 24,
-    "prompts": ['Assign the number {a} to a variable named "x".', "Print x plus {b}."],
-    "inputs": [{"a": "3", "b": "4"}, {"a": "5", "b": "1"}],
-    "outputs": [7, 6],
-}
 needs_model = [
     pytest.mark.model,
     needs_small,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     path = tmp_path / "two.jsonl"
-    path.write_text("".join(json.dumps({**PROBLEM, "id": name}) + "\n" for name in "12"))
+    path.write_text("".join(json.dumps({**ADDITION, "id": name}) + "\n" for name in "12"))
     return path
 
 

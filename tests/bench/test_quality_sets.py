@@ -13,8 +13,9 @@ from mtchat.bench.quality.suites import mbpp, mtpb
 from mtchat.bench.quality.table import describe_way, format_table
 from mtchat.bench.quality.ways import Way, in_modes, parse_ways, short_name
 from mtchat.errors import MtchatError, UsageError
-from mtchat.sandbox.host import execute
 from mtchat.session.settings import Settings
+from tests.support.problems import ADDITION
+from tests.support.scripts import needs_sandbox
 from tests.support.shell import mtchat
 from tests.support.starter import needs_small
 
@@ -155,17 +156,10 @@ def test_the_name_of_the_data_does_not_make_another_run(tmp_path: Path):
         RunFile(tmp_path / "run.jsonl", replace(HEADER, variation="run=off"))
 
 
-STEPS = {
-    "id": "1",
-    "max_gen_length": 24,
-    "prompts": ['Assign the number {a} to a variable named "x".', "Print x plus {b}."],
-    "inputs": [{"a": "3", "b": "4"}, {"a": "5", "b": "1"}],
-    "outputs": [7, 6],
-}
 needs_model = [
     pytest.mark.model,
     needs_small,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 
 
@@ -174,7 +168,7 @@ def test_a_table_is_made_by_one_command_and_goes_on_where_it_was(tmp_path: Path,
     data = tmp_path / "data"
     data.mkdir()
     for name in ("mine", "yours"):
-        (data / f"{name}.jsonl").write_text(json.dumps(STEPS))
+        (data / f"{name}.jsonl").write_text(json.dumps(ADDITION))
     words = ["bench", "table", "--data", "data", "--sets", "mine,yours", "--model", "starter-small"]
     words += ["--policy", "plain,single:plain", "--out", "out", "--concurrency", "4", "--minutes"]
     late = mtchat(tmp_path, *words, "0.0001")

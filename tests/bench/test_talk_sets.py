@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from mtchat.bench.quality.suites import mtpb
-from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.program import Program
 from mtchat.session.settings import Limits
+from tests.support.scripts import needs_sandbox
 
 TALK = Path(__file__).parents[2] / "evals" / "talk"
 SETS = {"everyday": (40, 15), "refinements": (30, 30), "steps": (60, 0)}  # problems, those with changes
@@ -34,7 +34,7 @@ def test_every_problem_has_two_inputs_and_a_reference_for_each_step(name: str) -
         assert len(reference) == len(prompts)
 
 
-@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+@needs_sandbox
 @pytest.mark.parametrize("name", SETS)
 def test_reference_programs_give_the_wanted_values(name: str) -> None:
     tasks = {task.problem: task for task in mtpb.tasks(TALK / f"{name}.jsonl", "multi") if task.input == 0}

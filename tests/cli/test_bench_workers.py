@@ -10,21 +10,15 @@ import pytest
 
 from mtchat.cli.bench_workers import WorkerFailure
 from mtchat.errors import MtchatError, UsageError
+from tests.support.problems import ADDITION
+from tests.support.scripts import needs_sandbox
 from tests.support.starter import needs_small
-
-PROBLEM = {
-    "prompts": ["Store the number {n} in a variable called size.", "Print only size."],
-    "inputs": [{"n": 7}, {"n": 8}],
-    "outputs": [7, 8],
-    "category": "numbers",
-    "max_gen_length": 32,
-}
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     path = tmp_path / "problems.jsonl"
-    path.write_text("".join(json.dumps({"id": name, **PROBLEM}) + "\n" for name in ("p1", "p2")))
+    path.write_text("".join(json.dumps({**ADDITION, "id": name}) + "\n" for name in ("p1", "p2")))
     return path
 
 
@@ -42,6 +36,7 @@ def programs(path: Path) -> dict[tuple[str, int], str]:
 
 @pytest.mark.model
 @needs_small
+@needs_sandbox
 def test_two_processes_hold_the_same_conversations_as_one(data: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
     ended = [bench(data, "starter-small", path, count) for path, count in ((one, 1), (two, 2))]
@@ -51,6 +46,7 @@ def test_two_processes_hold_the_same_conversations_as_one(data: Path, tmp_path: 
     assert one.read_text().splitlines()[0] == two.read_text().splitlines()[0]
 
 
+@needs_sandbox
 def test_a_model_that_does_not_load_ends_all_processes_with_its_error(data: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF")

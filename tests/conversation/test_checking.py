@@ -6,15 +6,15 @@ import pytest
 
 from mtchat.conversation.conversation import Conversation
 from mtchat.errors import ModelError, MtchatError, UsageError
-from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.prompt import Piece, Prompt
 from mtchat.session.settings import ASK, OFF, Sampling, Settings
 from mtchat.testing import FakeModel
+from tests.support.scripts import needs_sandbox
 
 pytestmark = [
     pytest.mark.sandbox,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 REPLIES = {
     "add up": "total = sum(prices)",

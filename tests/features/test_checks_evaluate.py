@@ -17,7 +17,6 @@ from mtchat.generate.policy import Policy
 from mtchat.generate.prompt.families import instruct
 from mtchat.generate.turn import TurnGenerator
 from mtchat.repl.app import dispatch
-from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import Outcome
 from mtchat.session.program import NO_INPUTS, CheckResult, Program
@@ -28,12 +27,12 @@ from mtchat.store import Log, load
 from tests.support.consoles import Spoken, said
 from tests.support.fake_repl import Fake
 from tests.support.generate import CARD, GREEDY_64, KeyedModel
-from tests.support.scripts import played
+from tests.support.scripts import needs_sandbox, played
 from tests.support.shell import mtchat
 
 pytestmark = [
     pytest.mark.sandbox,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 
 

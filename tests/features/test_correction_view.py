@@ -9,7 +9,6 @@ from mtchat.errors import ExitCode, MtchatError
 from mtchat.features.correction.view import describe_effect
 from mtchat.generate.events import ChunkChange, CorrectionCompared
 from mtchat.repl.app import dispatch
-from mtchat.sandbox.host import execute
 from mtchat.session.prompt import Piece, Usage
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT
 from mtchat.store import load
@@ -249,7 +248,7 @@ def test_a_script_takes_corrections_as_the_repl_does(
 @pytest.mark.terminal
 @pytest.mark.model
 @needs_small
-@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+@needs_sandbox
 def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     words = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "story"]
@@ -273,7 +272,7 @@ def test_a_real_model_changes_what_it_wrote_and_verify_makes_it_again(tmp_path: 
 @pytest.mark.terminal
 @pytest.mark.model
 @needs_small
-@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+@needs_sandbox
 def test_a_real_model_changes_one_turn_and_the_others_follow(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     words = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "story"]

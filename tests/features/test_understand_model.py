@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mtchat.bundled_models import cache
-from mtchat.sandbox.host import execute
 from mtchat.store import load
+from tests.support.scripts import needs_sandbox
 from tests.support.terminal import CTRL_D, CTRL_T, ENTER, terminal
 
 UNTIL = 240
@@ -18,7 +18,7 @@ pytestmark = [
         not all(cache.locate(name, cache.models_folder()) for name in ("starter", "starter-small")),
         reason="the models are not here: mtchat models get starter; mtchat models get starter-small",
     ),
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 
 

@@ -7,7 +7,6 @@ import pytest
 from mtchat.generate.events import CandidateChosen, NamesReplaced
 from mtchat.generate.judge.replaced_names import find_replaced_names
 from mtchat.generate.policy import PLAIN, Policy
-from mtchat.sandbox.host import execute
 from mtchat.sandbox.sandbox import Sandbox
 from mtchat.session.outcome import IMPORTED, Outcome, ReplacedName
 from mtchat.session.program import NO_INPUTS, Program
@@ -15,6 +14,7 @@ from mtchat.session.session import Session
 from mtchat.session.settings import Limits
 from mtchat.session.turn import Turn
 from tests.support.generate import chunks, observed, run, run_with_variables
+from tests.support.scripts import needs_sandbox
 
 DOUBLE = ('Write a function "double" that returns twice a number', "def double(x):\n    return 2 * x")
 COUNT = ("Write a function that counts words", "def count(text):\n    return len(text.split())")
@@ -212,7 +212,7 @@ def test_a_turn_that_repeats_the_code_of_the_one_before_replaces_nothing(
 
 
 @pytest.mark.sandbox
-@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+@needs_sandbox
 def test_in_the_sandbox_the_same_names_are_found() -> None:
     with Sandbox() as sandbox:
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox.host import execute
 from tests.support.codegen_models import random_state, write_codegen
+from tests.support.scripts import needs_sandbox
 from tests.support.starter import needs_small
 
 pytestmark = pytest.mark.slow
@@ -44,7 +44,7 @@ def without(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.model
 @needs_small
-@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+@needs_sandbox
 def test_the_starters_need_no_pytorch(tmp_path: Path) -> None:
     done = without(tmp_path, "--model", "starter-small", "-p", "Print the numbers from 1 to 3", "--run")
     assert (done.stdout, done.returncode) == ("1\n2\n3\n", 0), done.stderr

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox.host import execute
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load
 from tests.support.repl import REPL, say, session
+from tests.support.scripts import needs_sandbox
 from tests.support.starter import needs_small
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, Terminal, terminal
 
@@ -64,7 +64,7 @@ def test_arguments_of_the_tutor_complete(screen: Terminal) -> None:
 @pytest.mark.model
 @pytest.mark.sandbox
 @needs_small
-@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+@needs_sandbox
 def test_a_real_model_explains_and_ctrl_c_stops_it_and_the_program_is_as_it_was(tmp_path: Path) -> None:
     code = "prices = {'pear': 2, 'fig': 1}\nbest = max(prices, key=prices.get)\nprint(best.upper())"
     with Log.open(tmp_path / "shop.jsonl") as log:

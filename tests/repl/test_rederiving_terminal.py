@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox.host import execute
 from mtchat.session.turn import INTERRUPTED
 from mtchat.store import load
 from tests.support.repl import say, session, started
+from tests.support.scripts import needs_sandbox
 from tests.support.shell import mtchat
 from tests.support.starter import needs_small
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
@@ -65,7 +65,7 @@ def test_turns_that_print_otherwise_after_an_edit_show_it_under_their_numbers(tm
 
 @pytest.mark.model
 @needs_small
-@pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
+@needs_sandbox
 def test_a_real_model_makes_a_turn_again_whose_name_went_and_the_session_verifies(tmp_path: Path) -> None:
     (tmp_path / "sessions").mkdir()
     with terminal([*MODEL, "story"], tmp_path) as screen:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox.host import execute
 from mtchat.session.turn import Turn
 from mtchat.store import Log, load
+from tests.support.scripts import needs_sandbox
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, TAB, Terminal, terminal
 
 pytestmark = [
     pytest.mark.terminal,
     pytest.mark.sandbox,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox.host import execute
 from mtchat.session.turn import EDITED, KEPT
 from mtchat.store import load
+from tests.support.scripts import needs_sandbox
 from tests.support.starter import needs_small
 from tests.support.terminal import CTRL_D, ENTER, Terminal, terminal
 
@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.terminal,
     pytest.mark.model,
     needs_small,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48", "--policy", "select"]
 BROKEN = "#!/bin/sh\nprintf 'print(scale * factr)\\n' > \"$1\"\n"

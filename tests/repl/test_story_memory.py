@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mtchat.sandbox.host import execute
 from mtchat.store import load
+from tests.support.scripts import needs_sandbox
 from tests.support.shell import mtchat
 from tests.support.starter import needs_small
 from tests.support.terminal import CTRL_D, ENTER, terminal
@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.terminal,
     pytest.mark.model,
     needs_small,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
 WORDS = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "16", "--policy", "plain"]
 CODE = """def average(numbers):

@@ -11,9 +11,9 @@ from mtchat.session.settings import Limits
 from mtchat.session.turn import FOLDED, FORGOTTEN, WHOLE
 from mtchat.store import load, read
 from tests import SESSIONS
+from tests.support.scripts import needs_sandbox
 
 RECORDED = sorted(SESSIONS.glob("*.jsonl"))
-needs_sandbox = pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}")
 
 
 def names(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mtchat.sandbox.host import execute
+from tests.support.scripts import needs_sandbox
 from tests.support.starter import needs_small
 
 MODEL = ["-m", "mtchat", "--model", "starter-small", "--max-tokens", "48"]
@@ -10,5 +10,5 @@ STORY_MARKS = [
     pytest.mark.terminal,
     pytest.mark.model,
     needs_small,
-    pytest.mark.skipif(not execute.probe().ok, reason=f"no sandbox: {execute.probe().reason}"),
+    needs_sandbox,
 ]
