@@ -190,7 +190,7 @@ def test_random_changes_of_a_table_give_only_model_errors(good: Path, tmp_path: 
         try:
             found = read_gguf(path)
             if qwen2_weights.unsupported_reason(found) == "":
-                contents = qwen2_weights.part_sources(path, found)
+                contents = qwen2_weights.part_sources(found)
                 placed, size = weights.plan_file(contents)
                 parts = {name: placed[content] for name, content in contents.items()}
                 room = numpy.broadcast_to(numpy.uint8(0), (size,))
@@ -291,8 +291,7 @@ def test_a_readme_that_never_ends_names_no_licence(tmp_path: Path, make: Callabl
 
 
 UNFIT = [
-    ({"split.count": 3, "split.no": 0}, "is part 1 of 3 parts of a split model; merge them"),
-    ({"split.count": 3, "split.no": 1}, "is part 2 of 3"),
+    ({"split.count": 3, "split.no": 0}, "is one of 3 parts of a split model, but its name does not say so"),
     ({"general.type": "adapter", "adapter.type": "lora"}, "LoRA adapter"),
     ({"general.type": "mmproj"}, "image encoder"),
     ({"qwen2.expert_count": 8}, "mixture of experts"),
@@ -315,8 +314,7 @@ def test_a_file_of_a_folder_leads_to_the_folder(tmp_path: Path, name: str) -> No
         loader.load(tmp_path / name, "odd", cache=tmp_path / "cache", report=silent)
 
 
-def test_a_part_of_a_split_model_need_not_name_its_architecture() -> None:
-    assert "part 2 of 3" in model_files.unsupported_reason({"split.count": 3, "split.no": 1})
+def test_a_file_without_an_architecture_and_one_with_experts_are_refused() -> None:
     assert "general.architecture" in model_files.unsupported_reason({})
     assert "experts" in model_files.unsupported_reason(
         {"general.architecture": "gpt-oss", "gpt-oss.expert_count": 32}

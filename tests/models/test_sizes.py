@@ -72,7 +72,7 @@ def test_a_starter_takes_the_memory_that_was_computed(known: KnownModel) -> None
     shape = qwen2_weights.read_shape(header)
     assert replace(shape, epsilon=known.shape.epsilon) == known.shape
     assert shape.epsilon == pytest.approx(known.shape.epsilon)
-    planned, size = weights.plan_file(qwen2_weights.part_sources(path, header))
+    planned, size = weights.plan_file(qwen2_weights.part_sources(header))
     assert size == sizes.repacked_bytes(known.shape)
     read = sum(part.size for part in planned.values())
     embedding = next(each for each in sizes.matrix_sizes(known.shape) if each.name == sizes.EMBEDDING)

@@ -125,3 +125,42 @@ def write_fact(out: gguf.GGUFWriter, name: str, value: Any) -> None:
         list: out.add_array,
     }
     add[type(value)](name, value)
+
+
+def split_gguf(
+    good: Path,
+    stem: Path,
+    tensors: int,
+    changes: dict[int, Callable[[dict[str, Any]], object]] | None = None,
+    repeat: bool = False,
+) -> list[Path]:
+    """The good file in parts of some tensors each, as llama.cpp writes them; `changes` to metadata by part.
+
+    With `repeat`, the last part has a tensor of the first as well.
+    """
+    reader = gguf.GGUFReader(good)
+    facts = {name: each.contents() for name, each in reader.fields.items() if not name.startswith("GGUF.")}
+    groups = [list(reader.tensors[at : at + tensors]) for at in range(0, len(reader.tensors), tensors)]
+    if repeat:
+        groups[-1].append(reader.tensors[0])
+    paths = []
+    for number, group in enumerate(groups):
+        split = {"split.no": number, "split.count": len(groups), "split.tensors.count": sum(map(len, groups))}
+        own = {**(facts if number == 0 else {}), **split}
+        (changes or {}).get(number, lambda facts: None)(own)
+        paths.append(stem.with_name(f"{stem.name}-{number + 1:05}-of-{len(groups):05}.gguf"))
+        out = gguf.GGUFWriter(paths[-1], str(own.pop("general.architecture", "")) or "qwen2")
+        if number:
+            out.kv_data[0].clear()  # later parts do not name their architecture
+        for name, value in own.items():
+            write_fact(out, name, value)
+        for each in group:
+            out.add_tensor(each.name, each.data, raw_dtype=each.tensor_type)
+        for write in (
+            out.write_header_to_file,
+            out.write_kv_data_to_file,
+            out.write_tensors_to_file,
+            out.close,
+        ):
+            write()
+    return paths

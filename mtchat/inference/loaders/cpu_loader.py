@@ -159,7 +159,7 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
             architecture, shape, contents = (
                 qwen2_weights.NAME,
                 qwen2_weights.read_shape(header),
-                qwen2_weights.part_sources(path, header),
+                qwen2_weights.part_sources(header),
             )
             rounded = qwen2_weights.rounded_types(header)
         else:

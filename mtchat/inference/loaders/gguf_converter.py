@@ -73,6 +73,8 @@ def write_folder(folder: Path, file: Path, precision: str, report: OnProgress) -
         }
         try:
             config = transformers.AutoConfig.from_pretrained(**place)
+            # transformers sees the first part only
+            config.tie_word_embeddings = OUTPUT not in header.tensors or header.metadata[ARCHITECTURE] in TIED
             gguf_metadata.check_metadata(
                 header, gguf_metadata.config_metadata(config.get_text_config(decoder=True))
             )
@@ -88,11 +90,9 @@ def write_folder(folder: Path, file: Path, precision: str, report: OnProgress) -
     used = {target.source for target in targets}
     if config.tie_word_embeddings and header.metadata[ARCHITECTURE] in TIED:
         used.add(OUTPUT)
-    gguf_metadata.check_tensors(
-        header, used, lambda tensor: bool((dequantise_tensor(file, tensor) == 1).all())
-    )
+    gguf_metadata.check_tensors(header, used, lambda tensor: bool((dequantise_tensor(tensor) == 1).all()))
     reorder = tensor_processor(model, header).process
-    arrays = (dequantise_tensor(file, header.tensors[target.source]) for target in targets)
+    arrays = (dequantise_tensor(header.tensors[target.source]) for target in targets)
     values = (
         reorder(weights=array, name=target.source, parsed_parameters={}).weights
         for target, array in zip(targets, arrays, strict=True)
@@ -158,12 +158,12 @@ def write_weights(
         os.fsync(stream.fileno())
 
 
-def dequantise_tensor(file: Path, tensor: GgufTensor) -> Any:
+def dequantise_tensor(tensor: GgufTensor) -> Any:
     """The values of a tensor as float32, dequantised by gguf-py."""
     from gguf import GGMLQuantizationType, dequantize
 
     kind = GGMLQuantizationType(tensor.kind)
-    raw = numpy.fromfile(file, numpy.uint8, tensor.size, offset=tensor.start)
+    raw = numpy.fromfile(tensor.file, numpy.uint8, tensor.size, offset=tensor.start)
     if kind == GGMLQuantizationType.F32:
         return raw.view(numpy.float32).reshape(tensor.shape)
     if kind == GGMLQuantizationType.F16:

@@ -1,6 +1,7 @@
 """Reads the header of a GGUF file: its metadata and its tensor table, without the weights.
 
-Returned tensors are valid: they have a known type and lie inside the file.
+The parts of a split model are read as one file. Returned tensors are valid: they have a known type and lie
+inside their file.
 """
 
 import math
@@ -8,14 +9,14 @@ import mmap
 import struct
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import prod
 from pathlib import Path
 from typing import TypeVar
 
 from mtchat.errors import ModelError
-from mtchat.inference.loaders import model_files
+from mtchat.inference.loaders import model_files, split_files
 
 # gguf-py's reader takes 9 s for a vocabulary of 150,000 tokens: it makes ten arrays of each; this skips them.
 MAGIC = b"GGUF"
@@ -39,6 +40,7 @@ NEEDED_BY = {
     "feed_forward_length": ".ffn_",
 }
 MAX_SIZE = 1 << 31
+MAX_PARTS = 9999
 MAX_NAME = 200  # characters
 
 MetadataValue = str | int | float | bool
@@ -47,13 +49,14 @@ V = TypeVar("V")
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """A tensor of a GGUF file: its shape as in torch, its ggml type, and where its bytes are."""
+    """A tensor of a GGUF model: its shape as in torch, its ggml type, and the file and place of its bytes."""
 
     name: str
     shape: tuple[int, ...]
     kind: int
     start: int
     size: int
+    file: Path
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,15 @@ class GgufHeader:
 def read_gguf(file: Path) -> GgufHeader:
     """Read a header; ModelError if the file is damaged, or is not a model that can run by itself.
 
+    Any part of a split model gives the header of the whole: the metadata of the first part, all tensors.
     The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3.
     """
-    model_files.refuse_unsupported(file, MAGIC)
+    header = read_file(file)
     try:
-        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            header = GgufReader(data).header()
-            check_sizes(header)
-    except (ValueError, struct.error, LookupError, OverflowError) as error:
-        raise ModelError(f"{file} is not a readable GGUF file ({error}); download it again") from error
-    size = file.stat().st_size
-    if any(tensor.start + tensor.size > size for tensor in header.tensors.values()):
-        raise ModelError(f"{file} is truncated: its weights are incomplete; download it again")
+        header = read_parts(file, header)
+        check_sizes(header)
+    except ValueError as error:
+        raise unreadable(file, error) from error
     if reason := model_files.unsupported_reason(header.metadata) or (
         "" if header.tensors else model_files.KINDS["vocab"]
     ):
@@ -87,11 +87,49 @@ def read_gguf(file: Path) -> GgufHeader:
     return header
 
 
+def read_file(file: Path) -> GgufHeader:
+    """The header of one file, whose tensors all lie inside it."""
+    model_files.refuse_unsupported(file, MAGIC)
+    try:
+        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            header = GgufReader(data, file).header()
+    except (ValueError, struct.error, LookupError, OverflowError) as error:
+        raise unreadable(file, error) from error
+    size = file.stat().st_size
+    if any(tensor.start + tensor.size > size for tensor in header.tensors.values()):
+        raise ModelError(f"{file} is truncated: its weights are incomplete; download it again")
+    return header
+
+
+def read_parts(file: Path, header: GgufHeader) -> GgufHeader:
+    """The header of the whole model that a file with this header is a part of; ValueError if they differ."""
+    count = header.metadata.get(split_files.COUNT, 1)
+    if type(count) is not int or not 0 <= count <= MAX_PARTS:
+        raise ValueError(f"{split_files.COUNT} is {str(count)[:80]}")
+    if count < 2:
+        return header
+    parts = [header if each == file else read_file(each) for each in split_files.find_parts(file, count)]
+    for number, part in enumerate(parts):
+        place = (part.metadata.get(split_files.NUMBER), part.metadata.get(split_files.COUNT))
+        if place != (number, count):
+            raise ValueError(f"part {number + 1} says that it is number {place[0]} (from 0) of {place[1]}")
+    tensors = dict_of_unique([(name, each) for part in parts for name, each in part.tensors.items()])
+    stated = parts[0].metadata.get(split_files.TENSORS, len(tensors))
+    if stated != len(tensors):
+        raise ValueError(f"its parts have {len(tensors)} of {stated} tensors")
+    return replace(parts[0], tensors=tensors)
+
+
+def unreadable(file: Path, error: Exception) -> ModelError:
+    return ModelError(f"{file} is not a readable GGUF file ({error}); download it again")
+
+
 class GgufReader:
     """Parses the header of a GGUF file; ValueError, struct.error or the like if it is damaged."""
 
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: mmap.mmap, file: Path = Path()) -> None:
         self.data = data
+        self.file = file
         self.at = 0
         self.array_lengths: dict[str, int] = {}
 
@@ -111,7 +149,7 @@ class GgufReader:
             raise ValueError(f"{ALIGNMENT} {step}")
         start = -(-self.at // step) * step
         stored = [
-            GgufTensor(name, shape, kind, start + offset, tensor_bytes(name, shape, kind))
+            GgufTensor(name, shape, kind, start + offset, tensor_bytes(name, shape, kind), self.file)
             for name, shape, kind, offset in infos
         ]
         return GgufHeader(found, dict_of_unique([(each.name, each) for each in stored]), self.array_lengths)

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtchat.errors import ModelError
-from mtchat.inference.loaders import codegen_checkpoint, cpu_loader, gguf_tokenizer, model_cache, model_files
+from mtchat.inference.loaders import (
+    codegen_checkpoint,
+    cpu_loader,
+    gguf_tokenizer,
+    model_cache,
+    model_files,
+    split_files,
+)
 from mtchat.inference.loaders.devices import (
     AUTO,
     GPU_PRECISIONS,
@@ -77,7 +84,8 @@ def load_engine(
         if path.suffix == ".gguf" or path.is_absolute() or str(source).startswith("."):
             raise ModelError(f"no model at {path}; `mtchat models` lists the available ones")
         path = fetch_from_hub(str(source), report)
-    files = weight_files(path) if path.is_dir() else [path]
+    files = weight_files(path) if path.is_dir() else split_files.find_files(path)
+    path = path if path.is_dir() else files[0]
     model_files.refuse_unsupported(files[0])
     quantised = precision if precision in GPU_PRECISIONS and device != "cpu" else ""
     if device != "cpu":

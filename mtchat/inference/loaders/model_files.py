@@ -15,6 +15,7 @@ LARGEST = 32 << 20  # bytes of a text file; a tokenizer has a few million
 LFS_POINTER = b"version https://git-lfs"
 MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<head")
 ARCHIVES = {b"PK\x03\x04": "a zip archive", b"\x1f\x8b": "a gzip archive", b"\xfd7zXZ": "an xz archive"}
+GGUF_MAGIC = b"GGUF"
 GGML_MAGICS = (b"lmgg", b"fmgg", b"tjgg")  # the predecessors of GGUF, until 2023
 FOLDER_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".json", ".index")
 BIG_ENDIAN = (b"GGUF\0\0\0\x02", b"GGUF\0\0\0\x03")
@@ -69,20 +70,17 @@ def read_start(file: Path) -> bytes:
         raise ModelError(f"cannot read {file}: {error.strerror}") from error
 
 
+def is_gguf(file: Path) -> bool:
+    """Whether a file is a GGUF file, by its name or first bytes: Ollama names files by their hashes."""
+    return file.suffix == ".gguf" or (not file.suffix and read_start(file).startswith(GGUF_MAGIC))
+
+
 def file_kind(file: Path) -> str:
     return {".gguf": "GGUF file", ".safetensors": "safetensors file"}.get(file.suffix, "weight file")
 
 
 def unsupported_reason(facts: Mapping[str, object]) -> str:
     """Why a valid GGUF file is not a model that can run, in words that follow its name; "" if it can."""
-    parts = facts.get("split.count", 1)
-    if isinstance(parts, int) and parts > 1:
-        number = facts.get("split.no")
-        which = f"part {number + 1}" if isinstance(number, int) else "one"
-        return (
-            f"is {which} of {parts} parts of a split model; merge them with `llama-gguf-split --merge "
-            "FIRST-PART NEW-FILE`, or get the model as one file"
-        )
     if "adapter.type" in facts or any(key.startswith("adapter.") for key in facts):
         return KINDS["adapter"]
     if said := KINDS.get(str(facts.get("general.type"))):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -163,32 +162,31 @@ def rounded_types(header: GgufHeader) -> list[str]:
     )
 
 
-def part_sources(file: Path, header: GgufHeader) -> Mapping[str, PartSource]:
+def part_sources(header: GgufHeader) -> Mapping[str, PartSource]:
     """The sources of all parts; tied weights share one source under two names."""
-    raw = numpy.memmap(file, numpy.uint8, "r")
     found: dict[str, PartSource] = {}
     named = list(source_names(read_shape(header), header))
     for _, source in named:
-        found.setdefault(source, part_source(raw, header, source))
+        found.setdefault(source, part_source(header, source))
     return {name: found[source] for name, source in named}
 
 
-def part_source(raw: ByteRows, header: GgufHeader, source: str) -> PartSource:
+def part_source(header: GgufHeader, source: str) -> PartSource:
     tensor = header.tensors[source]
     if len(tensor.shape) == 1:
-        return PartSource(FLOATS, 1, tensor.shape[0], partial(row_chunks, raw, tensor, FLOATS))
+        return PartSource(FLOATS, 1, tensor.shape[0], partial(row_chunks, tensor, FLOATS))
     kind, copies = packed_kind(tensor), 2 if GATE in source else 1
     rows = copies * -(-tensor.shape[0] // STRIP) * STRIP
-    return PartSource(kind, rows, tensor.shape[1], partial(gate_up_chunks, raw, header, source, kind))
+    return PartSource(kind, rows, tensor.shape[1], partial(gate_up_chunks, header, source, kind))
 
 
-def gate_up_chunks(raw: ByteRows, header: GgufHeader, source: str, kind: int) -> Iterator[ByteRows]:
+def gate_up_chunks(header: GgufHeader, source: str, kind: int) -> Iterator[ByteRows]:
     """The bytes of a matrix; gate and up rows alternate, two strips each, as one kernel reads them."""
-    here = row_chunks(raw, header.tensors[source], kind)
+    here = row_chunks(header.tensors[source], kind)
     if GATE not in source:
         yield from here
         return
-    for gates, ups in zip(here, row_chunks(raw, header.tensors[source.replace(GATE, UP)], kind), strict=True):
+    for gates, ups in zip(here, row_chunks(header.tensors[source.replace(GATE, UP)], kind), strict=True):
         pairs = [each.reshape(-1, 2, each.shape[-1]) for each in (gates, ups)]
         yield numpy.ascontiguousarray(numpy.concatenate(pairs, axis=1))
 
@@ -205,7 +203,7 @@ def type_name(tensor: GgufTensor) -> str:
     return GGMLQuantizationType(tensor.kind).name
 
 
-def row_chunks(raw: ByteRows, tensor: GgufTensor, kind: int) -> Iterator[ByteRows]:
+def row_chunks(tensor: GgufTensor, kind: int) -> Iterator[ByteRows]:
     """The bytes of a part, a chunk of rows at a time."""
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
@@ -213,6 +211,7 @@ def row_chunks(raw: ByteRows, tensor: GgufTensor, kind: int) -> Iterator[ByteRow
     items, width = GGML_QUANT_SIZES[type_]
     stride = tensor.shape[-1] // items * width
     rows = tensor.shape[0] if kind != FLOATS else 1
+    raw = numpy.memmap(tensor.file, numpy.uint8, "r")
     for first in range(0, rows, CHUNK_ROWS):
         count = min(CHUNK_ROWS, rows - first)
         start = tensor.start + first * stride

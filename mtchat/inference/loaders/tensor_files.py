@@ -196,9 +196,9 @@ def count_tensors(file: Path) -> int:
 
 
 def count_parameters(file: Path) -> int:
-    """The number of parameters in a weight file."""
-    if file.suffix == ".gguf":
-        return sum(prod(tensor.shape) for tensor in read_gguf(file).tensors.values())
+    """The number of parameters in a weight file; of a part of a split model, those that lie in it."""
+    if model_files.is_gguf(file):
+        return sum(prod(each.shape) for each in read_gguf(file).tensors.values() if each.file == file)
     if file.suffix != ".safetensors":
         return sum(each.numel() for each in read_pickle(file).values())
     return sum(prod(each.shape) for each in read_safetensors(file).values())
