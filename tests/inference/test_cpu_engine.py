@@ -14,7 +14,7 @@ from mtchat.inference.cpu.weights import read_weights
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import loader
 from mtchat.inference.loaders.gguf_reader import read_gguf
-from mtchat.inference.loaders.qwen2_weights import unsupported_reason
+from mtchat.inference.loaders.gguf_weights import unsupported_reason
 from mtchat.inference.prefix_tree import PrefixTree, ancestors
 from mtchat.inference.speculative import DraftModel, NgramDrafter
 from mtchat.session.prompt import Message, Prompt

@@ -7,7 +7,7 @@ import pytest
 from mtchat.bundled_models import cache, catalogue
 from mtchat.inference.cpu import decoder, kernels, weights
 from mtchat.inference.cpu.decoder import CpuModel
-from mtchat.inference.loaders import qwen2_weights
+from mtchat.inference.loaders import gguf_shape, gguf_weights
 from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.models import sizes
 from mtchat.models.facts import KnownModel, load_facts
@@ -49,7 +49,7 @@ def test_every_row_of_a_known_model_fits_the_blocks_of_the_kernels(known: KnownM
     weights.check_shape(weights.QWEN2, known.shape)
     for each in sizes.matrix_sizes(known.shape):
         assert each.kind in (weights.FLOATS, *sizes.FILE_BITS)
-    for name, size in weights.part_sizes(weights.QWEN2, known.shape):
+    for name, size in weights.part_sizes(weights.QWEN2, known.shape, weights.QWEN2_BIASES):
         if len(size) == 2:
             kind = sizes.matrix_kind(name, size[1], known.shape.layers)
             assert size[1] % weights.group_columns(kind) == 0
@@ -69,10 +69,10 @@ def test_a_starter_takes_the_memory_that_was_computed(known: KnownModel) -> None
     if path is None:
         pytest.skip(f"{known.name} is not here: mtchat models get {known.name}")
     header = read_gguf(path)
-    shape = qwen2_weights.read_shape(header)
+    shape = gguf_shape.read_shape(header)
     assert replace(shape, epsilon=known.shape.epsilon) == known.shape
     assert shape.epsilon == pytest.approx(known.shape.epsilon)
-    planned, size = weights.plan_file(qwen2_weights.part_sources(header))
+    planned, size = weights.plan_file(gguf_weights.part_sources(header))
     assert size == sizes.repacked_bytes(known.shape)
     read = sum(part.size for part in planned.values())
     embedding = next(each for each in sizes.matrix_sizes(known.shape) if each.name == sizes.EMBEDDING)

@@ -1,5 +1,6 @@
 """Qwen2 in plain numpy, against which the kernels are tested, and files with the types of Q4_K_M."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from numpy.typing import NDArray
 from mtchat.inference.cpu import weights as cpu_weights
 from mtchat.inference.cpu.repack import Q6_SIGNED
 from mtchat.inference.cpu.weights import CpuShape
-from mtchat.inference.loaders import qwen2_weights
+from mtchat.inference.loaders import gguf_architectures
 from mtchat.models.sizes import matrix_kind
 from tests.support.cpu_models import in_eight_bits
 from tests.support.engine_models import write_vocabulary
 
 WIDTHS = {"Q4_K": 144, "Q6_K": 210}  # bytes of a block of 256 weights
 SPREAD = 0.05
+TENSORS = gguf_architectures.ATTENTION | gguf_architectures.FEED_FORWARD | gguf_architectures.QUERY_KEY_VALUE
 
 
 def plainly(weights: dict[str, Any], config: Any, ids: list[int], theta: float = 10000.0) -> Any:
@@ -83,7 +85,7 @@ def write_q4_k_m(path: Path, shape: CpuShape, tied: bool = False) -> None:
     out.add_rope_freq_base(shape.theta)
     write_vocabulary(out)
     random = numpy.random.default_rng(shape.layers)
-    for number, (part, size) in enumerate(cpu_weights.part_sizes(cpu_weights.QWEN2, shape)):
+    for number, (part, size) in enumerate(sizes(shape)):
         layer, _, name = part.rpartition(".")
         if len(size) == 1:
             values = random.normal(1.0 if "norm" in name else 0.0, 0.1, size).astype(numpy.float32)
@@ -102,12 +104,16 @@ def write_q4_k_m(path: Path, shape: CpuShape, tied: bool = False) -> None:
         write()
 
 
+def sizes(shape: CpuShape) -> Iterator[tuple[str, cpu_weights.PartShape]]:
+    return cpu_weights.part_sizes(cpu_weights.QWEN2, shape, cpu_weights.QWEN2_BIASES)
+
+
 def tensor_name(layer: str, part: str) -> str:
     if layer:
-        return f"blk.{layer}.{qwen2_weights.LAYER[part]}"
+        return f"blk.{layer}.{TENSORS[part]}"
     names = {
-        "norm": qwen2_weights.NORM,
-        "output": qwen2_weights.OUTPUT,
-        "embedding": qwen2_weights.EMBEDDING,
+        "norm": gguf_architectures.NORM,
+        "output": gguf_architectures.OUTPUT,
+        "embedding": gguf_architectures.EMBEDDING,
     }
     return names[part]

@@ -29,12 +29,6 @@ static void attend_each(State *s, int thread, int layer) {
     }
 }
 
-// The tanh approximation of GELU, which is x / (1 + e^(-2 u)).
-INLINE Floats gelu(Floats x) {
-    const Floats u = fused(x * x * x, splat(0.044715f), x) * 0.7978845608028654f;
-    return x / (exponential(-2.0f * u) + 1.0f);
-}
-
 // A block of columns of the feed-forward, after those of attention.
 static void feed_beside(State *s, const Layer *l, int block, int count) {
     const Model *m = s->model;

@@ -9,8 +9,17 @@ import numpy
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels
 from mtchat.inference.cpu.trace import NOTHING, StepTrace, Trace
-from mtchat.inference.cpu.weights import FLOATS, CpuShape, CpuWeights, PackedPart, check_weights
-from mtchat.inference.decoder import Logits, check_ids
+from mtchat.inference.cpu.weights import (
+    ACTIVATIONS,
+    CODEGEN,
+    FLOATS,
+    CpuShape,
+    CpuWeights,
+    PackedPart,
+    Rotation,
+    check_weights,
+)
+from mtchat.inference.decoder import Floats, Logits, check_ids
 from mtchat.inference.sequence import CachedDecoder, Ints
 
 MAX_STEP_TOKENS = 64
@@ -62,14 +71,15 @@ class CpuModel:
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
         self.close = weakref.finalize(self, self.library.mtchat_close, self.state)  # ends its threads
-        self.rotary = RotaryTable(self.shape.rotary, self.shape.theta)
+        self.tables = [RotaryTable(each) for each in self.shape.used_rotations]
 
     def model_struct(self) -> kernels.ModelStruct:
         return kernels.ModelStruct(
-            architecture=kernels.ARCHITECTURES.index(self.weights.architecture),
-            **{name: getattr(self.shape, name) for name in kernels.SIZES},
+            architecture=int(self.weights.architecture == CODEGEN),
+            **{name: getattr(self.shape, name) for name in (*kernels.SIZES, *kernels.NUMBERS)}
+            | {"attention_scale": self.shape.score_factor},
             capacity=self.capacity,
-            epsilon=self.shape.epsilon,
+            activation=ACTIVATIONS.index(self.shape.activation),
             embedding=self.matrix_struct("embedding"),
             output=self.matrix_struct("output"),
             **self.vectors("", ("norm", "shift", "output_bias")),
@@ -82,7 +92,10 @@ class CpuModel:
         """The parts of a layer; those that an architecture lacks stay empty."""
         names = [name for name in kernels.MATRICES if f"{number}.{name}" in self.weights.parts]
         matrices = {name: self.matrix_struct(f"{number}.{name}") for name in names}
-        return kernels.LayerStruct(**matrices, **self.vectors(f"{number}.", kernels.VECTORS))
+        window = self.shape.windows[number] if self.shape.windows else 0
+        turn = self.shape.turns[number] if self.shape.turns else 0
+        vectors = self.vectors(f"{number}.", kernels.VECTORS)
+        return kernels.LayerStruct(**matrices, **vectors, window=window, rotation=turn)
 
     def vectors(self, prefix: str, names: Sequence[str]) -> dict[str, int]:
         """The addresses of the vectors that the model has."""
@@ -115,7 +128,8 @@ class CpuModel:
         check_ids(tokens, self.shape.vocabulary)
         assert self.close.alive
         lengths = numpy.array([len(each) for each in visible], numpy.int32)
-        cosines, sines = self.rotary.at(lengths - 1)
+        found = [table.at(lengths - 1) for table in self.tables]
+        angles = numpy.ascontiguousarray(numpy.stack(found, axis=1))  # indexing can leave another order
         addresses = numpy.array([each.ctypes.data for each in visible], numpy.uint64)
         logits = numpy.empty((wants, self.weights.parts["output"].rows), numpy.float32)
         arrays = [numpy.array(each, numpy.int32) for each in (tokens, slots, wanted)]
@@ -124,8 +138,8 @@ class CpuModel:
             count=count,
             wanted=wants,
             tokens=arrays[0].ctypes.data,
-            cosines=cosines.ctypes.data,
-            sines=sines.ctypes.data,
+            cosines=angles[0].ctypes.data,
+            sines=angles[1].ctypes.data,
             slots=arrays[1].ctypes.data,
             paths=addresses.ctypes.data,
             lengths=lengths.ctypes.data,
@@ -136,24 +150,27 @@ class CpuModel:
             queries=trace.queries.ctypes.data,
         )
         self.library.mtchat_step(self.state, byref(batch))
-        return logits[:, : self.shape.vocabulary]
+        known = logits[:, : self.shape.vocabulary]
+        cap = numpy.float32(self.shape.logit_cap)
+        return numpy.tanh(known / cap) * cap if cap else known
 
 
 class RotaryTable:
     """The cosines and sines of rotary embeddings, as transformers computes them: angles in float32."""
 
-    def __init__(self, columns: int, theta: float) -> None:
-        powers = numpy.arange(0, columns, 2, dtype=numpy.float32) / numpy.float32(columns)
-        self.frequencies = (1.0 / numpy.float32(theta) ** powers).astype(numpy.float32)
-        self.table = numpy.empty((2, 0, columns // 2), numpy.float32)
+    def __init__(self, rotation: Rotation) -> None:
+        self.frequencies = numpy.array(rotation.frequencies, numpy.float32)
+        self.magnitude = numpy.float32(rotation.magnitude)
+        self.table = numpy.empty((2, 0, len(self.frequencies)), numpy.float32)
 
-    def at(self, positions: Ints) -> tuple[Logits, Logits]:
-        """Cosines and sines (T, columns / 2) of some positions (T,)."""
+    def at(self, positions: Ints) -> Floats:
+        """Cosines and sines (2, T, columns / 2) of some positions (T,)."""
         last = int(positions.max(initial=0))
         if last >= self.table.shape[1]:
             angles = numpy.arange(2 * last + 1024, dtype=numpy.float32)[:, None] * self.frequencies
-            self.table = numpy.stack([numpy.cos(angles), numpy.sin(angles)])
-        return self.table[0, positions], self.table[1, positions]
+            self.table = numpy.stack([numpy.cos(angles), numpy.sin(angles)]) * self.magnitude
+        found: Floats = self.table[:, positions]
+        return found
 
 
 class CpuDecoder(CachedDecoder):

@@ -24,25 +24,38 @@ class MatrixStruct(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("rows", c_int32), ("columns", c_int32), ("kind", c_int32))
 
 
-ARCHITECTURES = ("qwen2", "codegen")  # in the order of layer.h
 MATRICES = ("query", "key", "value", "output", "gate_up", "up", "down")
-NORMS = ("attention_norm", "attention_shift", "feed_norm", "feed_shift")
-VECTORS = (*NORMS, "query_bias", "key_bias", "value_bias", "up_bias", "down_bias")
+NORMS = ("attention", "feed", "query", "key", "attention_post", "feed_post")  # each with a weight and a shift
+BIASES = tuple(f"{name}_bias" for name in ("query", "key", "value", "output", "gate", "up", "down"))
+VECTORS = (
+    *(f"{name}_{part}" for name in NORMS for part in ("norm", "shift")),
+    *(*BIASES, "sinks", "router", "router_bias"),
+)
 
 
 class LayerStruct(ctypes.Structure):
-    _fields_ = (*((name, MatrixStruct) for name in MATRICES), *((name, c_void_p) for name in VECTORS))
+    _fields_ = (
+        *((name, MatrixStruct) for name in MATRICES),
+        *((name, c_void_p) for name in VECTORS),
+        ("window", c_int32),
+        ("rotation", c_int32),
+    )
 
 
-SIZES = ("layers", "width", "heads", "kv_heads", "head", "rotary", "feed", "vocabulary")
+SIZES = (
+    *("layers", "width", "heads", "kv_heads", "head", "rotary", "feed", "vocabulary", "experts"),
+    "used_experts",
+)
+NUMBERS = ("epsilon", "embedding_scale", "residual_scale", "attention_scale", "attention_cap")
 
 
 class ModelStruct(ctypes.Structure):
     _fields_ = (
-        ("architecture", c_int32),
+        ("architecture", c_int32),  # 0: the Llama class, 1: CodeGen
         *((name, c_int32) for name in SIZES),
         ("capacity", c_int32),
-        ("epsilon", c_float),
+        ("activation", c_int32),
+        *((name, c_float) for name in NUMBERS),
         ("embedding", MatrixStruct),
         ("output", MatrixStruct),
         ("norm", c_void_p),

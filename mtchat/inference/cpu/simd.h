@@ -198,6 +198,9 @@ INLINE float greatest(Floats a) {
 #define dot_few dot  // for values of at most 6 bits
 #endif
 
+// The lesser of each pair.
+INLINE Floats minimum(Floats a, Floats b) { return -maximum(-a, -b); }
+
 INLINE Floats absolute(Floats a) { return (Floats)((Words)a & 0x7FFFFFFFu); }
 
 // e^a to about one unit in the last place (Cephes' expf); 0 below -87, and e^88 above 88.

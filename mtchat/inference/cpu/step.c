@@ -1,9 +1,9 @@
 // One pass of a model over a few tokens.
 #include "codegen.h"
-#include "qwen2.h"
+#include "gated.h"
 #include <string.h>
 
-static void (*const LAYER[])(State *s, int thread, int layer) = {qwen2_layer, codegen_layer};
+static void (*const LAYER[])(State *s, int thread, int layer) = {gated_layer, codegen_layer};
 
 // Copies the rows of `from` (traced, width).
 static void trace(const State *s, int thread, const float *from, int width, float *to) {
@@ -22,8 +22,11 @@ static void pass(Pool *pool, int thread, void *argument) {
     State *s = argument;
     const Model *m = s->model;
     const Batch *b = s->batch;
-    for (int t = thread; t < b->count; t += pool->count)
-        read_row(m->embedding, b->tokens[t], s->stream + (int64_t)t * m->width);
+    for (int t = thread; t < b->count; t += pool->count) {
+        float *row = s->stream + (int64_t)t * m->width;
+        read_row(m->embedding, b->tokens[t], row);
+        for (int i = 0; m->embedding_scale != 1 && i < m->width; i++) row[i] *= m->embedding_scale;
+    }
     meet(pool);
     trace(s, thread, s->stream, m->width, b->states);
     for (int layer = 0; layer < m->layers; layer++) {
@@ -36,11 +39,31 @@ static void pass(Pool *pool, int thread, void *argument) {
     products(s, thread, m->output, s->normed, b->wanted, m->output_bias, 0, b->logits);
 }
 
+static void close_routing(Routing *r) {
+    free(r->plain), free(r->scores), free(r->shares), free(r->picked), free(r->tokens), free(r->active), free(r->starts);
+    drop(r->rows);
+}
+
+// Whether there is the memory for routing up to `most` tokens.
+static int open_routing(Routing *r, const Model *m, int most) {
+    const size_t rows = (size_t)most * m->used_experts, tokens = most, experts = m->experts;
+    r->plain = malloc(sizeof(float) * tokens * m->width);
+    r->scores = malloc(sizeof(float) * tokens * experts);
+    r->shares = malloc(sizeof(float) * rows);
+    r->picked = malloc(sizeof(int32_t) * rows);
+    r->tokens = malloc(sizeof(int32_t) * rows);
+    r->active = malloc(sizeof(int32_t) * experts);
+    r->starts = malloc(sizeof(int32_t) * (experts + 1));
+    r->rows = activations((int)rows, m->width);
+    return r->plain && r->scores && r->shares && r->picked && r->tokens && r->active && r->starts && whole(r->rows);
+}
+
 void mtchat_close(State *s) {
     if (!s) return;
     if (s->pool && s->alone) close_pool(s->pool);
-    free(s->stream), free(s->query), free(s->key), free(s->value), free(s->scores);
+    free(s->stream), free(s->query), free(s->key), free(s->value), free(s->scores), free(s->branch);
     drop(s->normed), drop(s->attended), drop(s->fed);
+    close_routing(&s->routing);
     free(s);
 }
 
@@ -60,10 +83,12 @@ State *mtchat_open(const Model *model, const State *owner, int32_t threads, int3
     s->normed = activations(most, model->width);
     s->attended_columns = model->architecture == CODEGEN ? query + model->feed : query;
     s->attended = activations(most, s->attended_columns);
-    s->fed = activations(most, model->feed);
+    s->fed = activations(most * (model->experts ? model->used_experts : 1), model->feed);
+    s->branch = malloc(sizeof(float) * most * model->width);
+    const int routes = !model->experts || open_routing(&s->routing, model, most);
     s->alone = !owner;
     s->pool = owner ? owner->pool : open_pool(threads);
-    const int buffers = s->stream && s->query && s->key && s->value && s->scores;
+    const int buffers = s->stream && s->query && s->key && s->value && s->scores && s->branch && routes;
     if (buffers && whole(s->normed) && whole(s->attended) && whole(s->fed) && s->pool) return s;
     mtchat_close(s);
     return 0;

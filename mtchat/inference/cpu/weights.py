@@ -7,9 +7,10 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -24,12 +25,36 @@ OVERRUN = 8192  # bytes after the end that the kernels may prefetch
 CHUNK_ROWS = 2048  # rows that are repacked at a time
 FLOATS = -1  # the kind of a vector
 MAX_SIZE = 1 << 31  # C counts in 32 bits
+ACTIVATIONS = ("silu", "gelu", "clamped")  # in the order of layer.h
+MAX_USED_EXPERTS = 64
 ByteRows = NDArray[numpy.uint8]
 
 
 @dataclass(frozen=True)
+class Rotation:
+    """The angles of rotary embeddings: a position times `frequencies` (rotary / 2,), in radians.
+
+    Cosines and sines are multiplied by `magnitude`, which YaRN and LongRoPE use.
+    """
+
+    frequencies: tuple[float, ...]
+    magnitude: float = 1.0
+
+
+def plain_rotation(columns: int, theta: float) -> Rotation:
+    """The angles without scaling, as transformers computes them: in float32."""
+    powers = numpy.arange(0, columns, 2, dtype=numpy.float32) / numpy.float32(columns)
+    return Rotation(tuple((1.0 / numpy.float32(theta) ** powers).astype(numpy.float32).tolist()))
+
+
+@dataclass(frozen=True)
 class CpuShape:
-    """The sizes of a model; `head` is the width of an attention head, whose first `rotary` columns rotate."""
+    """The sizes of a model; `head` is the width of an attention head, whose first `rotary` columns rotate.
+
+    `windows` has how many tokens each layer sees (0: all), and `turns` which of the `rotations` it uses (-1:
+    none); where they are empty, layers see all and use the one. `feed` is the width of one expert where there
+    are `experts`. `attention_scale` 0 stands for 1 / sqrt(head), and a cap of 0 for none.
+    """
 
     layers: int
     width: int
@@ -42,17 +67,73 @@ class CpuShape:
     context: int
     epsilon: float
     theta: float
+    experts: int = 0
+    used_experts: int = 0
+    activation: str = "silu"
+    embedding_scale: float = 1.0
+    residual_scale: float = 1.0
+    attention_scale: float = 0.0
+    attention_cap: float = 0.0
+    logit_cap: float = 0.0
+    windows: tuple[int, ...] = ()
+    rotations: tuple[Rotation, ...] = ()
+    turns: tuple[int, ...] = ()
 
     def check(self) -> None:
         """ValueError if a size is impossible."""
-        for name, value in asdict(self).items():
-            if name in ("epsilon", "theta"):
-                if not (math.isfinite(value) and value >= 0):
-                    raise ValueError(f"{name} is {value}")
-            elif not (type(value) is int and 0 < value < MAX_SIZE):
-                raise ValueError(f"{name} is {value}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is float and not (
+                isinstance(value, float | int) and math.isfinite(value) and value >= 0
+            ):
+                raise ValueError(f"{each.name} is {value}")
+            least = 0 if each.name in ("experts", "used_experts") else 1
+            if each.type is int and not (type(value) is int and least <= value < MAX_SIZE):
+                raise ValueError(f"{each.name} is {value}")
         if not self.theta or self.heads % self.kv_heads:
             raise ValueError(f"{self.heads} heads of {self.head} with {self.kv_heads} KV heads")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"the activation {self.activation[:40]}")
+        if (
+            not (0 < self.used_experts <= min(self.experts, MAX_USED_EXPERTS))
+            and self.experts + self.used_experts
+        ):
+            raise ValueError(f"{self.used_experts} of {self.experts} experts for each token")
+        self.check_layers()
+
+    def check_layers(self) -> None:
+        """ValueError unless each layer has a window and a rotation that there is."""
+        for values in (self.windows, self.turns):
+            if values and len(values) != self.layers:
+                raise ValueError(f"{len(values)} of {self.layers} layers")
+        if any(type(each) is not int or not 0 <= each < MAX_SIZE for each in self.windows):
+            raise ValueError("a window that is no size")
+        if any(type(each) is not int or not -1 <= each < max(len(self.rotations), 1) for each in self.turns):
+            raise ValueError("a layer without its rotation")
+        for rotation in self.rotations:
+            if len(rotation.frequencies) != self.rotary // 2 or not all(
+                map(math.isfinite, (*rotation.frequencies, rotation.magnitude))
+            ):
+                raise ValueError("a rotation that does not fit the heads")
+
+    @property
+    def score_factor(self) -> float:
+        """What the product of a query and a key is multiplied by."""
+        return self.attention_scale or 1 / math.sqrt(self.head)
+
+    @property
+    def used_rotations(self) -> tuple[Rotation, ...]:
+        return self.rotations or (plain_rotation(self.rotary, self.theta),)
+
+
+def read_stored_shape(stored: Mapping[str, Any]) -> CpuShape:
+    """The shape in a weight file's table; older tables lack what was always the same."""
+    known = {"rotary": stored["head"], **stored}
+    lists: dict[str, Any] = {name: tuple(known[name]) for name in ("windows", "turns") if name in known}
+    turned = tuple(
+        Rotation(tuple(each["frequencies"]), each["magnitude"]) for each in known.get("rotations", ())
+    )
+    return CpuShape(**known | lists | {"rotations": turned})
 
 
 @dataclass(frozen=True)
@@ -137,8 +218,7 @@ def read_weights(folder: Path) -> CpuWeights:
     try:
         table = json.loads((folder / TABLE).read_text("utf-8"))
         parts = {name: PackedPart(**part) for name, part in table["parts"].items()}
-        sizes = {"rotary": table["shape"]["head"], **table["shape"]}  # missing in older tables
-        shape, architecture = CpuShape(**sizes), str(table["architecture"])
+        shape, architecture = read_stored_shape(table["shape"]), str(table["architecture"])
         rounded = tuple(map(str, table.get("rounded", ())))
         with (folder / BYTES).open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
@@ -148,7 +228,7 @@ def read_weights(folder: Path) -> CpuWeights:
 
 
 QWEN2, CODEGEN = "qwen2", "codegen"
-OPTIONAL = ("query_bias", "key_bias", "value_bias")
+QWEN2_BIASES = ("query_bias", "key_bias", "value_bias")
 REGISTER_LANES = 16  # the most floats in a vector register
 MAX_HEAD_WIDTH = 256
 MAX_ROW_WIDTH = 1 << 24  # of an activation row: 64 of them are counted in 32 bits
@@ -156,7 +236,7 @@ PartShape = tuple[int, ...]
 
 
 def layer_sizes(architecture: str, shape: CpuShape) -> dict[str, PartShape]:
-    """The shape of each part of a layer: (rows, columns) of a matrix, (length,) of a vector."""
+    """The shape of each part that a layer must have: (rows, columns) of a matrix, (length,) of a vector."""
     width, feed, queries, keys = (
         shape.width,
         shape.feed,
@@ -172,21 +252,41 @@ def layer_sizes(architecture: str, shape: CpuShape) -> dict[str, PartShape]:
             "up_bias": (feed,),
             "down": (width, queries + feed),
         }
+    times = shape.experts or 1
     return {
         **dict.fromkeys(("attention_norm", "feed_norm"), (width,)),
         **projections,
-        "query_bias": (queries,),
-        "key_bias": (keys,),
-        "value_bias": (keys,),
         "output": (width, queries),
-        "gate_up": (2 * feed, width),
-        "down": (width, feed),
+        **({"router": (shape.experts * width,)} if shape.experts else {}),
+        "gate_up": (times * 2 * feed, width),
+        "down": (times * width, feed),
     }
 
 
-def part_sizes(architecture: str, shape: CpuShape) -> Iterator[tuple[str, PartShape]]:
-    """The shape of every part."""
-    layer = layer_sizes(architecture, shape)
+def optional_sizes(architecture: str, shape: CpuShape) -> dict[str, PartShape]:
+    """The shape of each part that a layer of some architectures has."""
+    if architecture == CODEGEN:
+        return {}
+    width, feed, times = shape.width, shape.feed, shape.experts or 1
+    return {
+        "query_bias": (shape.heads * shape.head,),
+        **dict.fromkeys(("key_bias", "value_bias"), (shape.kv_heads * shape.head,)),
+        "output_bias": (width,),
+        **dict.fromkeys(("query_norm", "key_norm"), (shape.head,)),
+        **dict.fromkeys(("attention_post_norm", "feed_post_norm"), (width,)),
+        "sinks": (shape.heads,),
+        **({"router_bias": (shape.experts,)} if shape.experts else {}),
+        **dict.fromkeys(("gate_bias", "up_bias"), (times * feed,)),
+        "down_bias": (times * width,),
+    }
+
+
+def part_sizes(
+    architecture: str, shape: CpuShape, more: Collection[str] = ()
+) -> Iterator[tuple[str, PartShape]]:
+    """The shape of every part that a model must have, and of those that its layers have `more`."""
+    optional = optional_sizes(architecture, shape)
+    layer = layer_sizes(architecture, shape) | {name: optional[name] for name in more}
     for number in range(shape.layers):
         yield from ((f"{number}.{name}", size) for name, size in layer.items())
     rows = (shape.vocabulary, shape.width)
@@ -199,12 +299,15 @@ def check_weights(weights: CpuWeights) -> None:
     """ModelError if the kernels would read or write out of bounds."""
     try:
         check_shape(weights.architecture, weights.shape)
-        for name, size in part_sizes(weights.architecture, weights.shape):
-            part = weights.parts.get(name)
-            if part is None and name.rsplit(".", 1)[-1] not in OPTIONAL:
-                raise ValueError(f"{name} is missing")
-            if part is not None:
-                check_part(name, part, size, weights.data.size)
+        needed = dict(part_sizes(weights.architecture, weights.shape))
+        if missing := next((name for name in needed if name not in weights.parts), ""):
+            raise ValueError(f"{missing} is missing")
+        more = optional_sizes(weights.architecture, weights.shape)
+        for name, part in weights.parts.items():
+            size = needed.get(name) or more.get(name.partition(".")[2])
+            if size is None:
+                raise ValueError(f"{name[:80]} is unknown")
+            check_part(name, part, size, weights.data.size)
     except ValueError as error:
         raise ModelError(f"this model cannot run: {error}; download it again") from error
 
@@ -221,22 +324,22 @@ def is_intact(folder: Path) -> bool:
 def check_shape(architecture: str, shape: CpuShape) -> None:
     """ValueError if the kernels do not support the sizes of heads, rows or columns."""
     shape.check()
-    step = 4 * REGISTER_LANES if architecture == QWEN2 else REGISTER_LANES
-    if architecture not in (QWEN2, CODEGEN):
-        raise ValueError(f"the architecture {architecture[:40]}")
+    other = architecture != CODEGEN
+    step = 2 * REGISTER_LANES if other else REGISTER_LANES
     if shape.head % step or shape.head > MAX_HEAD_WIDTH:
-        raise ValueError(f"heads of width {shape.head}")
-    if (
-        shape.rotary % 2
-        or shape.rotary > shape.head
-        or (architecture == QWEN2 and shape.rotary != shape.head)
-    ):
-        raise ValueError(f"heads of width {shape.head} of which {shape.rotary} columns are rotated")
-    if architecture == CODEGEN and (shape.heads % 2 or shape.heads != shape.kv_heads):
+        raise ValueError(f"attention heads of width {shape.head}")
+    if shape.rotary % 2 or shape.rotary > shape.head:
+        raise ValueError(f"attention heads of width {shape.head} of which {shape.rotary} columns are rotated")
+    if not other and (shape.heads % 2 or shape.heads != shape.kv_heads):
         raise ValueError(f"{shape.heads} heads")
+    if not other and (shape.experts or shape.windows or shape.turns):
+        raise ValueError(f"{shape.experts} experts")
     for size in (shape.width, shape.feed, shape.heads * shape.head):
         if size % BLOCK or size > MAX_ROW_WIDTH:
             raise ValueError(f"a row of {size}")
+    times = shape.experts or 1
+    if times * max(2 * shape.feed, shape.width) * BLOCK >= MAX_SIZE:
+        raise ValueError(f"{shape.experts} experts of width {shape.feed}")
 
 
 def check_part(name: str, part: PackedPart, size: PartShape, room: int) -> None:

@@ -15,13 +15,15 @@ from mtchat.inference.loaders import (
     codegen_checkpoint,
     codegen_weights,
     gguf_tokenizer,
+    gguf_weights,
     licences,
     model_cache,
-    qwen2_weights,
 )
 from mtchat.inference.loaders.devices import QUANTISED, machine_memory
+from mtchat.inference.loaders.gguf_architectures import ARCHITECTURES
 from mtchat.inference.loaders.gguf_converter import check_space
 from mtchat.inference.loaders.gguf_reader import read_gguf
+from mtchat.inference.loaders.gguf_shape import read_shape
 from mtchat.inference.loaders.hf_loader import read_folder_config, read_tokenizer
 from mtchat.inference.loaders.model_cache import SNAPSHOT, cached_tokenizer, make_once
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from mtchat.inference.engine import Engine
     from mtchat.inference.speculative import Drafter
 
-ARCHITECTURES = {qwen2_weights.NAME: "Qwen2ForCausalLM", codegen_weights.NAME: "CodeGenForCausalLM"}
+CODEGEN_CLASS = "CodeGenForCausalLM"
 CONFIGS = ("config.json", "generation_config.json")  # of a folder
 SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # of a folder: all but its weights
 
@@ -45,7 +47,7 @@ def unsupported_reason(path: Path) -> str:
     if not kernels.best_build():
         return "no kernels for this CPU were built when mtchat was installed"
     if path.is_file():
-        return qwen2_weights.unsupported_reason(read_gguf(path))
+        return gguf_weights.unsupported_reason(read_gguf(path))
     return codegen_weights.unsupported_reason(folder_config(path))
 
 
@@ -94,7 +96,7 @@ def load_cpu_model(
     notes = codegen_checkpoint.layout_notes(path, read_folder_config(path), name) if path.is_dir() else ()
     card = ModelCard(
         name=name,
-        architecture=ARCHITECTURES[decoder.model.weights.architecture],
+        architecture=class_name(decoder.model.weights.architecture),
         chat=bool(tokenizer.template),
         context=min(decoder.model.shape.context, decoder.model.capacity),
         fingerprint=fingerprint,
@@ -109,6 +111,12 @@ def load_cpu_model(
     drafter = make_drafter(draft, decoder, cache, report)
     configs = [SimpleNamespace(**read_config(path / each)) for each in CONFIGS]
     return Engine(decoder, tokenizer, card, configs=configs, drafter=drafter, closing=close)
+
+
+def class_name(architecture: str) -> str:
+    """The class of transformers for an architecture of the kernels."""
+    known = ARCHITECTURES.get(architecture)
+    return known.title if known else CODEGEN_CLASS
 
 
 def rounding_note(decoder: "CpuDecoder") -> str:
@@ -157,11 +165,11 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
         if path.is_file():
             header = read_gguf(path)
             architecture, shape, contents = (
-                qwen2_weights.NAME,
-                qwen2_weights.read_shape(header),
-                qwen2_weights.part_sources(header),
+                gguf_weights.architecture_name(header),
+                read_shape(header),
+                gguf_weights.part_sources(header),
             )
-            rounded = qwen2_weights.rounded_types(header)
+            rounded = gguf_weights.rounded_types(header)
         else:
             config = folder_config(path)
             architecture, shape = codegen_weights.NAME, codegen_weights.read_shape(config)

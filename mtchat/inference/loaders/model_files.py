@@ -90,11 +90,6 @@ def unsupported_reason(facts: Mapping[str, object]) -> str:
         return "does not name its architecture (general.architecture); download it again"
     if name == "clip":
         return KINDS["mmproj"]
-    if experts := facts.get(f"{name}.expert_count"):
-        return (
-            f"is a mixture of experts ({name}.expert_count is {experts}), which mtchat does not support as "
-            "GGUF; give a folder with the model's safetensors"
-        )
     return ""
 
 

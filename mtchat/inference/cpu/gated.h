@@ -1,16 +1,22 @@
-// A layer of Qwen2.
+// A layer of the Llama class: attention, then a gated feed-forward, each after a norm; what differs is in Layer.
 #pragma once
-#include "layer.h"
+#include "experts.h"
 
 // Rotates the pairs (i, i + rotary / 2) of each head of a row.
 static void rotate_halves(float *row, int heads, int head, int rotary, const float *cosines, const float *sines) {
     const int half = rotary / 2;
     for (int h = 0; h < heads; h++, row += head) {
-        for (int i = 0; i < half; i += LANES) {
+        int i = 0;
+        for (; i + LANES <= half; i += LANES) {
             const Floats a = load(row + i), b = load(row + half + i);
             const Floats cosine = load(cosines + i), sine = load(sines + i);
             store(row + i, a * cosine - b * sine);
             store(row + half + i, b * cosine + a * sine);
+        }
+        for (; i < half; i++) {
+            const float a = row[i], b = row[half + i];
+            row[i] = a * cosines[i] - b * sines[i];
+            row[half + i] = b * cosines[i] + a * sines[i];
         }
     }
 }
@@ -30,26 +36,25 @@ static void attend_groups(State *s, int thread, int layer) {
     }
 }
 
-// silu(gate) * up for a block of columns, as activations: two strips of gates, then two of ups.
-static void feed_gated(State *s, const Layer *l, int block, int count) {
-    enum { EACH = TILE * STRIP };
-    for (int first = 0; first < count; first += TILE) {
-        const int some = count - first < TILE ? count - first : TILE;
-        float sums[4][EACH], row[BLOCK];
-        for (int strip = 0; strip < 4; strip++)
-            strip_times(l->gate_up, 4 * block + strip, from_row(s->normed, first, s->model->width), some, sums[strip]);
-        for (int t = 0; t < some; t++) {
-            for (int i = 0; i < BLOCK; i += LANES) {
-                const int strip = i / STRIP, at = t * STRIP + i % STRIP;
-                const Floats gate = load(sums[strip] + at), up = load(sums[2 + strip] + at);
-                store(row + i, gate / (exponential(-gate) + 1.0f) * up);
-            }
-            quantise(row, BLOCK, from_block(from_row(s->fed, first + t, s->model->feed), block));
-        }
+// Adds a matrix product to the stream, normalised if there is a norm for it; ends at a barrier.
+static void add_product(State *s, int thread, Matrix matrix, Activations x, const float *bias, Norm norm) {
+    const Model *m = s->model;
+    const int count = s->batch->count, width = m->width;
+    products(s, thread, matrix, x, count, bias, norm.weight ? 0 : m->residual_scale,
+             norm.weight ? s->branch : s->stream);
+    meet(s->pool);
+    if (!norm.weight) return;
+    for (int t = thread; t < count; t += s->pool->count) {
+        const float *branch = s->branch + (int64_t)t * width;
+        float *stream = s->stream + (int64_t)t * width;
+        const float factor = to_unit(branch, 0, m->epsilon, width);
+        for (int i = 0; i < width; i += LANES)
+            store(stream + i, load(stream + i) + load(branch + i) * factor * load(norm.weight + i));
     }
+    meet(s->pool);
 }
 
-static void qwen2_layer(State *s, int thread, int layer) {
+static void gated_layer(State *s, int thread, int layer) {
     const Model *m = s->model;
     const Layer *l = m->layer + layer;
     const int count = s->batch->count;
@@ -63,12 +68,15 @@ static void qwen2_layer(State *s, int thread, int layer) {
     meet(pool);
     attend_groups(s, thread, layer);
     meet(pool);
-    products(s, thread, l->output, s->attended, count, 0, 1, s->stream);
-    meet(pool);
+    add_product(s, thread, l->output, s->attended, l->output_bias, l->attention_post_norm);
     normalise_all(s, thread, l->feed_norm, 0, count);
     meet(pool);
-    for (int block; (block = take(pool, thread, m->feed / BLOCK)) >= 0;) feed_gated(s, l, block, count);
+    if (l->router) {
+        feed_experts(s, thread, l);
+        return;
+    }
+    for (int block; (block = take(pool, thread, m->feed / BLOCK)) >= 0;)
+        feed_gated(m, l->gate_up, (Biases){l->gate_bias, l->up_bias}, block, s->normed, count, s->fed);
     meet(pool);
-    products(s, thread, l->down, s->fed, count, 0, 1, s->stream);
-    meet(pool);
+    add_product(s, thread, l->down, s->fed, l->down_bias, l->feed_post_norm);
 }
