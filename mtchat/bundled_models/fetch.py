@@ -93,12 +93,13 @@ def fetch(
     models: Sequence[BundledModel] | None = None,
     sources: Sequence[ModelSource] | None = None,
     measure_free: Callable[[Path], int] = free_bytes,
+    repacked: bool = True,
 ) -> Path:
     """The verified file of a model, from the folder or from the first source that provides it.
 
     If interrupted, it leaves no incomplete file in place, and the next call resumes with the pieces that
-    are complete. A wrong hash leaves nothing. `report` is called from this thread only. ModelError for
-    everything that the user can act on.
+    are complete. A wrong hash leaves nothing. `repacked` asks for disk space for a repacked copy too.
+    `report` is called from this thread only. ModelError for everything that the user can act on.
     """
     model = catalogue.find(name, models)
     partial = PartialFile(model, folder)
@@ -113,6 +114,7 @@ def fetch(
                 default_sources(model) if sources is None else sources,
                 report,
                 measure_free,
+                repacked,
             )
     except OSError as error:
         raise ModelError(f"cannot write {name} to {folder}: {error.strerror or error}") from None
@@ -128,6 +130,7 @@ def fetch_locked(
     sources: Sequence[ModelSource],
     report: OnFetchProgress,
     measure_free: Callable[[Path], int],
+    repacked: bool,
 ) -> Path:
     """Download what is missing, verify everything, put it in place. The caller holds the lock."""
     model, target = partial.model, partial.folder / partial.model.file
@@ -137,7 +140,7 @@ def fetch_locked(
     partial.remove_temporary_files()
     try:
         partial.verify_pieces(lambda done: report(current_progress(partial, VERIFY, done=done)))
-        check_room(partial, max(source.workers for source in sources), measure_free)
+        check_room(partial, max(source.workers for source in sources), measure_free, repacked)
         fetch_pieces(partial, sources, report)
         partial.finish(lambda done: report(current_progress(partial, VERIFY, done=done)))
     except WrongHashError as error:
@@ -162,7 +165,9 @@ def current_progress(partial: PartialFile, stage: str, done: int | None = None) 
     return FetchProgress(model.name, stage, "", len(kept), model.pieces, done, model.bytes)
 
 
-def check_room(partial: PartialFile, workers: int, measure_free: Callable[[Path], int]) -> None:
+def check_room(
+    partial: PartialFile, workers: int, measure_free: Callable[[Path], int], repacked: bool
+) -> None:
     """Fail early if the disk is too small for the missing pieces and what is made of them.
 
     That is two copies of each wheel in transit, or the repacked copy that a model of the hub gets on first
@@ -173,8 +178,9 @@ def check_room(partial: PartialFile, workers: int, measure_free: Callable[[Path]
         largest = max((partial.size([piece]) for piece in missing), default=0)
         needed, purpose = partial.size(missing) + 2 * workers * largest, ""
     else:
-        copy = model.bytes + model.bytes // COPY_GROWTH
-        needed, purpose = partial.size(missing) + copy, f", {format_mib(copy)} of it for its repacked copy"
+        copy = model.bytes + model.bytes // COPY_GROWTH if repacked else 0
+        needed = partial.size(missing) + copy
+        purpose = f", {format_mib(copy)} of it for its repacked copy" if copy else ""
     found = measure_free(partial.folder)
     if found < needed:
         raise ModelError(

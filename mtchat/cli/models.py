@@ -4,17 +4,20 @@ import argparse
 import json
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mtchat.cli.output import write
 from mtchat.console.view import View
-from mtchat.errors import ExitCode, UsageError
+from mtchat.errors import ExitCode, ModelError, UsageError
 
 if TYPE_CHECKING:
     from mtchat.bundled_models.catalogue import BundledModel
     from mtchat.bundled_models.fetch import FetchProgress
+    from mtchat.inference.loaders.model_files import OnProgress
 
 REPORTED = 5  # percent of a download between two lines where the line cannot be redrawn
 
@@ -34,7 +37,7 @@ def manage_models(args: argparse.Namespace) -> int:
 def list_models(as_json: bool, measure: bool) -> None:
     """Print the known models, for people or for programs."""
     from mtchat.cli import model_table
-    from mtchat.models import loader
+    from mtchat.models import loader, local_stores
     from mtchat.models.survey import survey_models
 
     view, progress = View.of(sys.stdout), View.of(sys.stderr)
@@ -48,7 +51,12 @@ def list_models(as_json: bool, measure: bool) -> None:
         progress.erase()
     if as_json:
         plugins = [{"name": name, "source": source} for name, source in loader.plugin_models()]
-        found = {**model_table.to_json(survey), "other_packages": plugins}
+        stored, _ = local_stores.list_stored(loader.model_folders())
+        found = {
+            **model_table.to_json(survey),
+            "other_packages": plugins,
+            "stored": [{**asdict(each), "path": str(each.path)} for each in stored],
+        }
         write(sys.stdout, json.dumps(found, indent=1) + "\n")
     else:
         model_table.show(survey, view)
@@ -69,10 +77,30 @@ def show_other_models(view: View) -> None:
     view.line()
     for name, source in loader.plugin_models():
         view.line(f"{name}: {source}")
+    show_stored_models(view)
     view.line("CodeGen models, from the model hub or a folder:")
     for names, licence in licences.FAMILY:
         view.line(f"  {names}, {licence}")
-    view.line("mtchat --model also takes a folder with safetensors, a .gguf file or a hub name")
+    view.line(
+        "mtchat --model also takes a folder with safetensors, a .gguf file, or a hub name: owner/repo for "
+        "safetensors, owner/repo:Q4_K_M for one of its GGUF models"
+    )
+
+
+def show_stored_models(view: View) -> None:
+    """Print the GGUF models in the stores of other programs and from the hub, each with its name."""
+    from mtchat.models import loader, local_stores
+
+    found, broken = local_stores.list_stored(loader.model_folders())
+    if found:
+        view.line("GGUF models on this machine, by the names that --model takes:")
+    for each in found:
+        state = (
+            f"not usable: it {each.problem}" if each.problem else f"{each.bytes / 1e9:.1f} GB, {each.store}"
+        )
+        view.line(f"  {each.name}  {state}")
+    for line in broken:
+        view.warning(line)
 
 
 def bytes_on_disk(folder: Path) -> int:
@@ -91,8 +119,8 @@ def get_models(names: list[str]) -> None:
 
     view = View.of(sys.stdout)
     for name in names:
-        if os.path.exists(name) and catalogue.find_or_none(name) is None:
-            view.line(f"{name}: {name}")
+        if catalogue.find_or_none(name) is None and (os.path.exists(name) or "/" in name or ":" in name):
+            view.line(f"{name}: {name if os.path.exists(name) else get_hub_model(name, view)}")
             continue
         model = catalogue.find(name)
         if cache.locate(name, cache.models_folder()) is None:
@@ -103,6 +131,56 @@ def get_models(names: list[str]) -> None:
             view.line(f"  {model.hub.repository} at revision {model.hub.revision}")
         else:
             view.line(f"{name}: {cache.models_folder() / model.file}")
+
+
+def get_hub_model(name: str, view: View) -> str | Path:
+    """The file of a model on the hub or in another program's store; it is downloaded if need be."""
+    from mtchat.models import loader
+
+    with fetch_progress() as (report, on_progress):
+        try:
+            found = loader.find_elsewhere(name, report, on_progress)
+        except KeyboardInterrupt:
+            View.of(sys.stderr).line(f"stopped; mtchat models get {name} goes on where it was")
+            raise
+    if found is None:
+        raise ModelError(f"no model {name!r}; mtchat models lists those that have a name")
+    if not isinstance(found.source, Path):
+        raise ModelError(
+            f"{name} has no GGUF model; mtchat --model {name} downloads its safetensors when it is first used"
+        )
+    if found.note:
+        view.line(found.note)
+    return found.source
+
+
+@contextmanager
+def fetch_progress() -> Iterator[tuple["Callable[[FetchProgress, float], None]", "OnProgress"]]:
+    """Reports of a download and of other work; on a terminal, one line that is redrawn, then erased."""
+    from mtchat.bundled_models.fetch import describe_progress
+    from mtchat.models.loader import describe_stage
+
+    view = View.of(sys.stderr)
+    reported = ("", -1)
+
+    def report(progress: "FetchProgress", seconds: float) -> None:
+        nonlocal reported
+        text = describe_progress(progress, seconds)
+        if view.live:
+            view.transient(progress_bar(progress) + " " + text)
+            return
+        now = (progress.stage, 100 * progress.done // max(progress.total, 1) // REPORTED)
+        if now != reported:
+            reported = now
+            view.line(text)
+
+    def on_progress(stage: str, part: float | None) -> None:
+        view.transient(describe_stage(stage, part))
+
+    try:
+        yield report, on_progress
+    finally:
+        view.erase()
 
 
 def warn_before_download(model: "BundledModel") -> None:
@@ -125,37 +203,20 @@ def warn_before_download(model: "BundledModel") -> None:
 
 
 def download_model(model: "BundledModel") -> Path:
-    """Download a model with a progress line, redrawn on a terminal."""
+    """Download a model with a progress line."""
     from mtchat.bundled_models import cache
-    from mtchat.bundled_models.fetch import describe_progress
     from mtchat.bundled_models.partial import PartialFile
     from mtchat.models import loader
 
-    view = View.of(sys.stderr)
-    reported = ("", -1)
-
-    def report(progress: "FetchProgress", seconds: float) -> None:
-        nonlocal reported
-        text = describe_progress(progress, seconds)
-        if view.live:
-            view.transient(progress_bar(progress) + " " + text)
-            return
-        now = (progress.stage, 100 * progress.done // max(progress.total, 1) // REPORTED)
-        if now != reported:
-            reported = now
-            view.line(text)
-
     try:
-        return loader.fetch(model.name, report)
+        with fetch_progress() as (report, _):
+            return loader.fetch(model.name, report)
     except KeyboardInterrupt:
-        view.erase()
         kept = len(PartialFile(model, cache.models_folder()).kept())
-        view.line(
+        View.of(sys.stderr).line(
             f"{kept} of {model.pieces} pieces are kept; mtchat models get {model.name} downloads the others"
         )
         raise
-    finally:
-        view.erase()
 
 
 def progress_bar(progress: "FetchProgress", width: int = 24) -> str:
@@ -173,6 +234,9 @@ def remove_models(names: list[str]) -> None:
         raise UsageError("no model given to remove; mtchat models lists them")
     view = View.of(sys.stdout)
     for name in names:
+        if not catalogue.find_or_none(name) and not os.path.exists(name) and "/" in name:
+            view.line(f"removed {name}: {loader.remove_downloaded(name) / 2**20:.0f} MiB freed")
+            continue
         if not catalogue.find_or_none(name) and os.path.exists(name):
             freed = model_cache.remove_copies_of(loader.converted_folder(), Path(name))
             view.line(f"removed the converted copies of {name}, not the model: {freed / 2**20:.0f} MiB freed")

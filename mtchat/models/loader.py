@@ -1,5 +1,6 @@
 """Loads a model by its name: a bundled one, a path, a hub id, or one that another package offers."""
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # downloads need half of the network library, which the promp
     from importlib.metadata import EntryPoint
 
     from mtchat.bundled_models.fetch import FetchProgress
+    from mtchat.inference.loaders.model_files import OnProgress
+    from mtchat.models.hub_models import LocatedModel, ModelFolders
 
 HEADROOM = 1.5  # memory that a model takes, by the size of its files: weights, keys and values
 PLUGINS = "mtchat.models"  # the entry points of models from other packages
@@ -77,24 +80,30 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     offered = plugins.offered(PLUGINS).get(name)
     if offered is not None and catalogue.find_or_none(name) is None:
         return load_offered(offered, report)
-    source, fingerprint = locate(name, report)
+    found = find_model(name, report)
     report("loading")
     from mtchat.inference.loaders import devices
     from mtchat.inference.loaders import loader as inference
 
     loaded = inference.load(
-        source,
+        found.source,
         name,
-        fingerprint=fingerprint,
+        fingerprint=found.fingerprint,
         precision=precision,
         device=devices.choose_device(device, precision),
         draft=draft_model_path(name),
         cache=converted_folder(),
-        report=lambda stage, part: report(stage if part is None else f"{stage} {100 * part:.0f} %"),
+        report=lambda stage, part: report(describe_stage(stage, part)),
     )
     if bundled := catalogue.find_or_none(name):
         loaded.card = replace(loaded.card, licence=bundled.licence)
+    if found.note:
+        loaded.card = replace(loaded.card, notes=(found.note, *loaded.card.notes))
     return loaded
+
+
+def describe_stage(stage: str, part: float | None) -> str:
+    return stage if part is None else f"{stage} {100 * part:.0f} %"
 
 
 def load_offered(found: "EntryPoint", report: Report) -> Model:
@@ -115,24 +124,67 @@ def converted_folder() -> Path:
 
 
 def locate(name: str, report: Report) -> tuple[str | Path, str]:
-    """The path or hub id of a model, and its fingerprint if known; a bundled model is fetched first."""
+    """The path or hub id of a model, and its fingerprint if known; it is fetched first if need be."""
+    found = find_model(name, report)
+    return found.source, found.fingerprint
+
+
+def find_model(name: str, report: Report) -> "LocatedModel":
+    """Where a model is: a bundled one, a path, one in another program's store, or one on the hub."""
+    from mtchat.bundled_models.fetch import describe_progress
+    from mtchat.models.hub_models import LocatedModel, find_in_folder
+
     if bundled := catalogue.find_or_none(name):
         here = cache.locate(name, cache.models_folder())
         if here is None and not bundled.is_starter:
             raise ModelError(explain_how_to_get(bundled))
-        return here or fetch_reporting(name, report), bundled.sha256
+        return LocatedModel(here or fetch_reporting(name, report), bundled.sha256)
     try:
         path = Path(name).expanduser()
         if path.exists():
-            return path, ""
+            return LocatedModel(find_in_folder(path) if path.is_dir() else path, "")
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(f"no model at {name[:80]!r}: {error}") from error
+    found = find_elsewhere(
+        name,
+        lambda progress, seconds: report(describe_progress(progress, seconds)),
+        lambda stage, part: report(describe_stage(stage, part)),
+    )
+    if found is not None:
+        return found
     if name.endswith(".gguf") or name.startswith((".", "/", "~")):
         raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
     near = get_close_matches(name, [each.name for each in catalogue.load_catalogue()], n=1, cutoff=0.8)
     if near and "/" not in name:
         raise ModelError(f"no model {name!r}: did you mean {near[0]}?")
-    return name, ""
+    return LocatedModel(name, "")
+
+
+def find_elsewhere(
+    name: str, report: "Callable[[FetchProgress, float], None]", on_progress: "OnProgress"
+) -> "LocatedModel | None":
+    """A model of another program's store, or one of the hub, which is downloaded if it is a GGUF model.
+
+    None if the name is that of neither. `report` gets the progress of a download with its seconds.
+    """
+    from mtchat.inference.loaders.devices import machine_memory
+    from mtchat.models import gguf_choice, hub_models, local_stores
+
+    folders, memory = model_folders(), machine_memory()
+    stored = local_stores.find_stored(name, folders, memory, on_progress)
+    wanted = gguf_choice.parse_name(name)
+    if stored is not None or wanted is None:
+        return stored
+    found = hub_models.find_or_fetch(wanted, folders, memory, timed(report), on_progress)
+    return found or hub_models.LocatedModel(wanted.repository, "")
+
+
+def model_folders() -> "ModelFolders":
+    """Where this user's models are."""
+    from mtchat.bundled_models.hub_files import hub_cache
+    from mtchat.models.hub_models import ModelFolders
+
+    return ModelFolders(cache.models_folder(), converted_folder(), hub_cache(), Path.home(), os.environ)
 
 
 def explain_how_to_get(model: BundledModel) -> str:
@@ -158,13 +210,28 @@ def fetch(name: str, report: "Callable[[FetchProgress, float], None]") -> Path:
     """Fetches a bundled model; `report` gets the seconds since the current stage began."""
     from mtchat.bundled_models import fetch as fetching
 
+    return fetching.fetch(name, cache.models_folder(), timed(report))
+
+
+def timed(report: "Callable[[FetchProgress, float], None]") -> "Callable[[FetchProgress], None]":
+    """Reports progress together with the seconds since its stage began."""
     began: dict[tuple[str, str], float] = {}
 
-    def timed(progress: "FetchProgress") -> None:
+    def tell(progress: "FetchProgress") -> None:
         start = began.setdefault((progress.stage, progress.source), time.monotonic())
         report(progress, time.monotonic() - start)
 
-    return fetching.fetch(name, cache.models_folder(), timed)
+    return tell
+
+
+def remove_downloaded(name: str) -> int:
+    """Delete a GGUF model that was downloaded from the hub, and its converted copies: the bytes freed."""
+    from mtchat.models import gguf_choice, hub_models
+
+    wanted = gguf_choice.parse_name(name)
+    if wanted is None:
+        raise ModelError(f"no model {name!r}; mtchat models lists those that have a name")
+    return hub_models.remove(wanted, model_folders())
 
 
 def list_models() -> list[tuple[str, str]]:

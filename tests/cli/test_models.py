@@ -20,7 +20,7 @@ from mtchat.models.survey import Survey
 from tests import CASES, ROOT
 from tests.support.engine_models import STARTER_SMALL
 from tests.support.known_models import survey_of
-from tests.support.local_hub import hub_of, silent_port
+from tests.support.local_hub import hub_of, hub_with, silent_port
 from tests.support.terminal import CTRL_C, ENTER, terminal
 
 GOLDEN = CASES / "models"
@@ -206,3 +206,30 @@ def test_switching_to_a_model_that_is_not_here_says_how_to_get_it_and_keeps_the_
         screen.wait("mtchat models get qwen2.5-coder-7b")
         screen.send("/quit" + ENTER)
         screen.ended()
+
+
+HUB_FILES = {"m-Q4_K_M.gguf": b"GGUF" + bytes(3_000_000), "m-Q8_0.gguf": b"GGUF" + bytes(5_000_000)}
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_downloaded_listed_and_removed_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "mtchat" / "models" / "hub" / "owner--repo" / "m-Q4_K_M.gguf"
+    with hub_with("owner/repo", HUB_FILES) as (endpoint, _):
+        ended = mtchat(tmp_path, endpoint, "models", "get", "owner/repo")
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert "owner/repo:Q4_K_M: piece 1 of 1, 2 of 3 MiB" in ended.stderr
+    assert "Q4_K_M (0.0 GB) of owner/repo, recommended for this machine; 1 other: Q8_0" in ended.stdout
+    assert f"owner/repo: {file}" in ended.stdout
+    offline = "http://127.0.0.1:9"
+    again = mtchat(tmp_path, offline, "models", "get", "hf.co/owner/repo:q4_k_m")
+    assert again.stdout == f"hf.co/owner/repo:q4_k_m: {file}\n"
+    table = mtchat(tmp_path, offline, "models").stdout
+    assert "  owner/repo:Q4_K_M  0.0 GB, downloaded\n" in table
+    stored = json.loads(mtchat(tmp_path, offline, "models", "--json").stdout)["stored"]
+    assert [(each["name"], each["path"]) for each in stored] == [("owner/repo:Q4_K_M", str(file))]
+    assert "3 MiB freed" in mtchat(tmp_path, offline, "models", "remove", "owner/repo:Q4_K_M").stdout
+    assert not file.exists()
+    failed = mtchat(tmp_path, offline, "models", "get", "owner/repo:Q4_K_M")
+    assert failed.returncode == ExitCode.MODEL
+    assert failed.stderr.startswith("mtchat: cannot reach the model hub for owner/repo")
+    assert len(failed.stderr.splitlines()) == 1

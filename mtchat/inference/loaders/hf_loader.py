@@ -38,6 +38,8 @@ LOCAL_ONLY = {"local_files_only": True, "trust_remote_code": False}
 
 def weight_files(folder: Path) -> list[Path]:
     """The weight files of a folder: safetensors, else PyTorch's, which are read without running code."""
+    if (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
+        raise ModelError(f"{folder} {describe_adapter(read_config(folder / 'adapter_config.json'))}")
     for pattern in ("*.safetensors", "pytorch_model*.bin"):
         if files := sorted(folder.glob(pattern)):
             for file in files:
@@ -47,11 +49,17 @@ def weight_files(folder: Path) -> list[Path]:
             return files
     if found := sorted(folder.glob("*.gguf")):
         raise ModelError(f"{folder} contains GGUF files; give one of them: mtchat --model {found[0]}")
-    if (folder / "adapter_config.json").exists():
-        raise ModelError(f"{folder} {model_files.KINDS['adapter']}")
     raise ModelError(
         f"no weights in {folder}; a model folder has config.json, tokenizer.json and *.safetensors"
     )
+
+
+def describe_adapter(config: dict[str, Any]) -> str:
+    """What an adapter's folder is, in words that follow its name."""
+    base, kind = config.get("base_model_name_or_path"), config.get("peft_type", "LORA")
+    made_for = f" of {base[:200]}" if isinstance(base, str) and base.isprintable() and base else ""
+    what = "a LoRA adapter" if kind == "LORA" else f"an adapter ({str(kind)[:40]!a})"
+    return f"is {what}{made_for}, not a whole model; give the model that it was made for"
 
 
 def missing_package_hint(folder: Path) -> str:

@@ -177,6 +177,11 @@ def hash_weights(files: Sequence[Path], cache: Path, report: Callable[[str, floa
             known[key] = hash_file(file, report)
             write_hashes(cache, known)
         hashes.append(known[key])
+    return join_hashes(hashes)
+
+
+def join_hashes(hashes: Sequence[str]) -> str:
+    """The fingerprint of a model by the SHA-256 of each of its files."""
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

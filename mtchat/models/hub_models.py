@@ -1,0 +1,161 @@
+"""GGUF models on the model hub and in folders: finds the files that a name means, downloads them if need be.
+
+Files in the hub's own cache are used where they are; others are downloaded into mtchat's folder of models.
+"""
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtchat.bundled_models import hub_files
+from mtchat.bundled_models.fetch import FetchProgress
+from mtchat.bundled_models.hub_files import HubFile, RepositoryFiles
+from mtchat.errors import ModelError
+from mtchat.inference.loaders import model_cache
+from mtchat.inference.loaders.model_files import OnProgress
+from mtchat.models.gguf_choice import LISTED, SUFFIX, HubGguf, HubName, check_memory, choose, list_ggufs
+
+
+@dataclass(frozen=True)
+class LocatedModel:
+    """The path or hub id of a model, its fingerprint, and what to tell the user about the choice."""
+
+    source: str | Path
+    fingerprint: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ModelFolders:
+    """Where models are: mtchat's own, the converted ones with the hashes of files, and the hub's cache.
+
+    Other programs' stores are below `home`, or where `environment` says.
+    """
+
+    models: Path
+    converted: Path
+    hub: Path
+    home: Path
+    environment: Mapping[str, str]
+
+
+def find_or_fetch(
+    name: HubName,
+    folders: ModelFolders,
+    memory: float,
+    report: Callable[[FetchProgress], None],
+    on_progress: OnProgress,
+    endpoint: str | None = None,
+) -> LocatedModel | None:
+    """The GGUF model that a name means, downloaded if need be; None for a model in another format."""
+    cached = hub_files.cached_files(name.repository, folders.hub)
+    if not name.choice and any(is_folder_weight(each.path) for each, _ in cached):
+        return None
+    if found := find_cached(name, cached, memory, folders.converted, on_progress):
+        return found
+    saved = hub_files.saved_list(name.repository, folders.models)
+    if saved is not None and (found := find_saved(name, saved, folders.models, memory)):
+        return found
+    listed = hub_files.list_repository(name.repository, endpoint)
+    if not name.choice and is_folder_model(listed):
+        return None
+    models = list_ggufs(listed.files)
+    chosen, note = choose(name, models, listed.parameters, memory)
+    check_memory(name, chosen, models, memory)
+    title = f"{name.repository}:{chosen.label or chosen.path}"
+    paths = hub_files.fetch_files(listed, chosen.files, folders.models, report, title, endpoint)
+    return LocatedModel(paths[0], fingerprint(chosen), note)
+
+
+def is_folder_model(listed: RepositoryFiles) -> bool:
+    """Whether a repository has weights that are loaded as a folder, or no GGUF at all."""
+    names = [each.path for each in listed.files]
+    return any(map(is_folder_weight, names)) or not any(each.lower().endswith(SUFFIX) for each in names)
+
+
+def is_folder_weight(path: str) -> bool:
+    return path.endswith(".safetensors") or re.fullmatch(r"pytorch_model.*\.bin", path) is not None
+
+
+def find_cached(
+    name: HubName,
+    files: Sequence[tuple[HubFile, Path]],
+    memory: float,
+    converted: Path,
+    on_progress: OnProgress,
+) -> LocatedModel | None:
+    """The model in the hub's own cache; ModelError if its content is not that of the hub."""
+    chosen, note = choose_present(name, [each for each, _ in files], memory)
+    if chosen is None:
+        return None
+    places = {each.path: path for each, path in files}
+    paths = [places[each.path] for each in chosen.files]
+    for each, path in zip(chosen.files, paths, strict=True):
+        if each.sha256 and model_cache.hash_weights([path], converted, on_progress) != each.sha256:
+            raise ModelError(
+                f"{path} is damaged: its SHA-256 is not the hub's; delete {path.resolve()}, then try again"
+            )
+    known = all(each.sha256 for each in chosen.files)
+    return LocatedModel(paths[0], fingerprint(chosen) if known else "", note)
+
+
+def find_saved(name: HubName, saved: RepositoryFiles, models: Path, memory: float) -> LocatedModel | None:
+    """The model among the files that were downloaded before."""
+    place = hub_files.repository_folder(saved.repository, models)
+    here = [each for each in saved.files if name.choice or (place / each.path).exists()]
+    chosen, note = choose_present(name, here, memory)
+    paths = chosen and hub_files.locate_files(saved, chosen.files, models)
+    return LocatedModel(paths[0], fingerprint(chosen), note) if chosen and paths else None
+
+
+def choose_present(name: HubName, files: Sequence[HubFile], memory: float) -> tuple[HubGguf | None, str]:
+    """The model that a name means among the files that are here; None if it is not among them."""
+    models = [each for each in list_ggufs(files) if len(each.files) == each.expected]
+    try:
+        return choose(name, models, 0, memory)
+    except ModelError:  # the hub has more to choose from
+        return None, ""
+
+
+def fingerprint(model: HubGguf) -> str:
+    return model_cache.join_hashes([each.sha256 for each in model.files])
+
+
+def remove(name: HubName, folders: ModelFolders) -> int:
+    """Delete a model that mtchat downloaded, its pieces and its converted copies: the bytes freed."""
+    saved = hub_files.saved_list(name.repository, folders.models)
+    if saved is None:
+        raise ModelError(
+            f"mtchat has downloaded nothing of {name.repository}; mtchat models lists what it has"
+        )
+    place = hub_files.repository_folder(name.repository, folders.models)
+    here = [each for each in saved.files if name.choice or (place / each.path).exists()]
+    chosen, _ = choose(name, list_ggufs(here), 0, math.inf)
+    copies = model_cache.remove_copies(folders.converted, fingerprint(chosen))
+    return copies + hub_files.remove_files(saved, chosen.files, folders.models)
+
+
+def find_in_folder(folder: Path) -> Path:
+    """The GGUF file that a folder stands for; the folder itself if it has other weights or none.
+
+    ModelError that lists them if there are several.
+    """
+    if [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]:
+        return folder
+    paths = sorted(folder.glob(f"*{SUFFIX}")) or sorted(folder.glob(f"*/*{SUFFIX}"))
+    if len(paths) == 1:
+        return paths[0]
+    models = list_ggufs([HubFile(each.relative_to(folder).as_posix(), 0, "") for each in paths])
+    if len(models) == 1:
+        return folder / models[0].path
+    found = [folder / each.path for each in models] or paths
+    if not found:
+        return folder
+    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+    raise ModelError(
+        f"{folder} contains {len(found)} GGUF models; give one of them: "
+        + ", ".join(f"--model {each}" for each in found[:LISTED])
+        + more
+    )
