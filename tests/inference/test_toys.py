@@ -25,15 +25,9 @@ TOYS = ROOT / "tests" / "toys"
 RECORDED: dict[str, Any] = json.loads((TOYS / "texts.json").read_text(encoding="utf-8"))
 KERNELS, FLOATS = CpuDecoder, TorchDecoder
 # what computes a toy, or the words with which it is refused
-STATE: dict[str, type | str] = {
-    "llama": "the tensor rope_freqs.weight",
-    "qwen3": FLOATS,
-    "gemma3": FLOATS,
-    "phi4": "phi3.rope.dimension_count = 48",
-    "granite": "architecture granite",
-    "qwen3moe": "qwen3moe.expert_count is 8",
-    "gpt-oss": "gpt-oss",
-}
+STATE: dict[str, type | str] = dict.fromkeys(
+    ("llama", "qwen3", "gemma3", "phi4", "granite", "qwen3moe", "gpt-oss"), KERNELS
+)
 # Both round activations to eight bits in their own ways, and so far are log-probabilities apart.
 NEAR = {KERNELS: 0.3, FLOATS: 0.3}
 

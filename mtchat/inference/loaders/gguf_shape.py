@@ -98,7 +98,7 @@ def read_shape(header: GgufHeader) -> CpuShape:
         rotary=rotary,
         feed=facts.whole(table.EXPERT_FEED, feed) if experts else feed,
         vocabulary=header.tensors[table.EMBEDDING].shape[0],
-        context=context_length(facts),
+        context=facts.whole(table.CONTEXT),
         epsilon=facts.number(table.EPSILON),
         theta=facts.number(table.BASE, PLAIN_BASE),
         experts=experts,
@@ -141,14 +141,16 @@ def scaling_kind(facts: Facts) -> str:
     return kind if scaled or kind == "longrope" else "none"
 
 
-def has_factors(facts: Facts) -> bool:
-    return table.SHORT_FACTORS in facts.header.tensors
+def frequency_factors(facts: Facts) -> str:
+    """The tensor of what the frequencies are divided by; "" for none.
 
-
-def context_length(facts: Facts) -> int:
-    """The tokens of the context; with LongRoPE those of the short one, whose quality is the better."""
-    length = facts.whole(table.CONTEXT)
-    return min(length, facts.whole(table.ORIGINAL, length)) if has_factors(facts) else length
+    LongRoPE has factors for contexts up to the original length and others for longer ones. All keys of a
+    sequence need the same, so the length of the whole context decides, as in llama.cpp and vLLM.
+    """
+    context = facts.whole(table.CONTEXT)
+    longer = context > facts.whole(table.ORIGINAL, context)
+    names = (table.FREQUENCIES, table.LONG_FACTORS if longer else table.SHORT_FACTORS)
+    return next((name for name in names if name in facts.header.tensors), "")
 
 
 def read_rotations(
@@ -186,15 +188,13 @@ def scaled_rotation(facts: Facts, rotary: int, base: float) -> Rotation:
     """The rotation with a file's scaling.
 
     Linear and YaRN (arXiv:2309.00071) as llama.cpp computes them; Llama 3's factors and LongRoPE's from their
-    tensors, of which the short ones are for contexts up to the original length.
+    tensors.
     """
     if not base > 1:
         raise ValueError(f"a base of {base:g} for rotary embeddings")
     frequencies = numpy.array(plain_rotation(rotary, base).frequencies, numpy.float32)
-    for name in (table.FREQUENCIES, table.SHORT_FACTORS):
-        if name in facts.header.tensors:
-            frequencies = frequencies / read_factors(facts.header.tensors[name], rotary)
-            break
+    if name := frequency_factors(facts):
+        frequencies = frequencies / read_factors(facts.header.tensors[name], rotary)
     kind, magnitude = scaling_kind(facts), facts.number(table.MAGNITUDE, 1) or 1.0
     factor = facts.number(table.FACTOR, 1) or 1.0
     if kind == "yarn":
