@@ -10,6 +10,13 @@ from mtchat.errors import ModelError
 EXTRA_SHARE = 4  # evict 1/4 of the capacity beyond what is needed: finding the oldest nodes takes a while
 
 
+def common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
+    length = min(len(left), len(right))
+    if left[:length] == right[:length]:
+        return length
+    return next(at for at, (one, other) in enumerate(zip(left, right, strict=False)) if one != other)
+
+
 class TreeNode:
     """One token after its ancestors; `slot` holds its keys and values, `last_used` is a tick of the clock."""
 

@@ -14,10 +14,10 @@ from mtchat.inference.cuda.quantise import dequantise, quantise_int4, quantise_i
 from mtchat.inference.cuda.reference import STEPS_PER_LAUNCH
 from mtchat.inference.cuda.weights import FusedLayer, LinearWeights, linear_layers, linear_weights
 from mtchat.inference.engine import Engine
-from mtchat.inference.hf.decoder import common_prefix_length
 from mtchat.inference.loaders import cuda_loader
 from mtchat.inference.loaders.cuda_loader import fuse, norm_weights, unsupported_reason
 from mtchat.inference.loaders.devices import GPU_PRECISIONS
+from mtchat.inference.prefix_tree import common_prefix_length
 from mtchat.inference.request import Request
 from mtchat.inference.sampler import Sampler
 from mtchat.session.prompt import ModelCard, Prompt

@@ -19,6 +19,7 @@ from mtchat.inference.cuda.scheduler import gpu_scheduler
 from mtchat.inference.engine import Engine
 from mtchat.inference.hf import fast_import
 from mtchat.inference.hf.decoder import TorchDecoder
+from mtchat.inference.hf.decoders import make_engine
 from mtchat.inference.loaders.cuda_loader import fuse
 from mtchat.inference.prefix_tree import PrefixTree
 from mtchat.session.prompt import ModelCard
@@ -169,7 +170,7 @@ def random_engine(kind: str, tokenizer: Any = None, **changes: Any) -> Engine:
     tokenizer = tokenizer or tiny_tokenizer()
     model = random_model(kind, len(tokenizer), **changes)
     card = ModelCard("tiny", type(model).__name__, chat=bool(tokenizer.chat_template), context=160)
-    return Engine(TorchDecoder(model), tokenizer, card, configs=(model.generation_config, model.config))
+    return make_engine(model, tokenizer, card)
 
 
 def shuffle(tree: PrefixTree, seed: int) -> None:

@@ -1,6 +1,7 @@
 """Decoding with transformers' own modules, in any precision and on any device; the reference for the kernels.
 
-Each open sequence has a KV cache of its own; a prefix that it shares with an earlier sequence is reused.
+Each open sequence has a KV cache of its own; a prefix that it shares with an earlier sequence is reused. This
+is for models whose cache can be cut at any position; `recurrent` has the others.
 """
 
 import contextlib
@@ -10,81 +11,27 @@ from typing import Any
 
 import numpy
 import torch
-from torch import Tensor
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache
 
 from mtchat.inference.decoder import Logits, check_ids
+from mtchat.inference.hf.kv_layer import KVLayer
+from mtchat.inference.hf.resumption import new_layers, run_model
+from mtchat.inference.prefix_tree import common_prefix_length
 
-CROPPABLE = {"full_attention", "sliding_attention"}
 SPARE_CACHES = 4  # caches that are kept besides those of the open sequences
 COPY_THRESHOLD = 32  # tokens that are sooner computed again than copied
 CHUNK = 256  # tokens of one forward pass
-
-
-class KVLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, (1, H, capacity, D), of which the first `length` positions are filled.
-
-    transformers' own layer copies all of them for every token; this one writes the new one in place.
-    A sliding window is left to the mask, so that positions which slid out can come back.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.length = 0
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self.keys, self.values = key_states[:, :, :0], value_states[:, :, :0]
-        self.is_initialized = True
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """Append (1, H, T, D); all filled positions come back as views (1, H, length, D)."""
-        if self.keys is None or self.values is None:
-            self.lazy_initialization(key_states, value_states)
-        assert self.keys is not None
-        assert self.values is not None
-        end = self.length + key_states.shape[-2]
-        self.keys = write_at(self.keys, key_states, self.length)
-        self.values = write_at(self.values, value_states, self.length)
-        self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
-
-    def get_seq_length(self) -> int:
-        return self.length
-
-    def truncate(self, length: int) -> None:
-        self.length = min(self.length, length)
-
-
-def write_at(buffer: Tensor, new: Tensor, start: int) -> Tensor:
-    """`buffer` with `new` written at position `start`; a full buffer is replaced by one of twice the size."""
-    end = start + new.shape[-2]
-    if end > buffer.shape[-2]:
-        wider = new.new_empty(*new.shape[:2], max(2 * buffer.shape[-2], end, 256), new.shape[-1])
-        wider[:, :, :start] = buffer[:, :, :start]
-        buffer = wider
-    buffer[:, :, start:end] = new
-    return buffer
 
 
 class KVCache:
     """The keys and values of one sequence. `ids` is the truth: layers left ahead by an interrupt are cut."""
 
     def __init__(self, config: Any) -> None:
-        text = config.get_text_config(decoder=True)
-        types = set(getattr(text, "layer_types", None) or ())
-        self.config = text
-        self.croppable = types <= CROPPABLE
-        self.reset()
-
-    def reset(self) -> None:
+        self.config = config
         self.ids: list[int] = []
-        self.whole = True
-        self.layers = [KVLayer() for _ in range(self.config.num_hidden_layers)] if self.croppable else []
-        # recurrent layers cannot go back: their models start again unless a sequence only grows
-        self.cache: Any = Cache(layers=[*self.layers]) if self.layers else DynamicCache(config=self.config)
+        layers = new_layers(config)  # some may hold nothing
+        self.layers = [layer for layer in layers if isinstance(layer, KVLayer)]
+        self.cache = Cache(layers=layers)
 
     def truncate_to(self, ids: Sequence[int]) -> int:
         """Cut the cache to its common prefix with `ids`, without their last; the number of cached ids.
@@ -92,30 +39,25 @@ class KVCache:
         The last id is always computed, because its logits are wanted.
         """
         length = min(common_prefix_length(self.ids, ids), len(ids) - 1)
-        if self.croppable:
-            del self.ids[length:]
-            for layer in self.layers:
-                layer.truncate(length)
-        elif length < len(self.ids) or not self.whole:
-            self.reset()
+        del self.ids[length:]
+        for layer in self.layers:
+            layer.truncate(length)
         return len(self.ids)
 
     def copy(self, length: int) -> "KVCache":
         """A separate cache with the first `length` positions."""
         twin = KVCache(self.config)
         for mine, other in zip(self.layers, twin.layers, strict=True):
-            if mine.keys is not None and mine.values is not None and length:
-                other.update(mine.keys[:, :, :length], mine.values[:, :, :length])
+            if part := mine.section(0, length):
+                other.update(*part)
         twin.ids = self.ids[:length]
         return twin
 
     @contextlib.contextmanager
     def extending(self, ids: Sequence[int]) -> Iterator[Any]:
         """The cache for a forward pass over `ids`, which count as cached once every layer has them."""
-        self.whole = False
         yield self.cache
         self.ids.extend(ids)
-        self.whole = True
 
 
 class KVCachePool:
@@ -142,18 +84,11 @@ class KVCachePool:
         length = common_prefix_length(cache.ids, ids)
         wanted = any(common_prefix_length(cache.ids, other) > length for other in others)
         rest = [each for each in self.caches if each is not cache]
-        if cache.croppable and (wanted or len(cache.ids) - length > COPY_THRESHOLD):
+        if wanted or len(cache.ids) - length > COPY_THRESHOLD:
             kept = max(self.spare, len(others) + 1)
             rest, cache = [*rest, cache][-kept + 1 :], cache.copy(length)
         self.caches = [*rest, cache]
         return cache
-
-
-def common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
-    length = min(len(left), len(right))
-    if left[:length] == right[:length]:
-        return length
-    return next(at for at, (one, other) in enumerate(zip(left, right, strict=False)) if one != other)
 
 
 class TorchSequence:
@@ -231,16 +166,7 @@ class TorchDecoder:
 @torch.inference_mode()
 def forward(model: Any, cache: KVCache, ids: Sequence[int], wanted: int) -> Logits:
     """The logits after the last ids: (V,) of one, (wanted, V) of more."""
-    start = len(cache.ids)
-    tokens = torch.tensor([list(ids)], device=model.device)  # (1, T)
-    positions = torch.arange(start, start + len(ids), device=model.device)[None]  # (1, T)
     with cache.extending(ids) as past:
-        output = model(
-            input_ids=tokens,
-            position_ids=positions,
-            past_key_values=past,
-            use_cache=True,
-            logits_to_keep=wanted,
-        )
-    logits: Logits = output.logits[0, -wanted:].float().cpu().numpy()
+        found = run_model(model, ids, len(cache.ids), past, wanted)
+    logits: Logits = found.float().cpu().numpy()
     return logits[0] if wanted == 1 else logits

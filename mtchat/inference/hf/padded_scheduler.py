@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from mtchat.inference.batching import Batcher
+from mtchat.inference.batching import Batcher, start_batcher
 from mtchat.inference.cuda import reference
 from mtchat.inference.engine import Engine
-from mtchat.inference.hf.decoder import TorchDecoder, common_prefix_length
+from mtchat.inference.hf.decoder import TorchDecoder
+from mtchat.inference.prefix_tree import common_prefix_length
 from mtchat.inference.request import BatchSlot, GenerationState, Request, start_states
 from mtchat.inference.scheduler import ADMIT_EVERY, ADMIT_PATIENCE, BURST
 
@@ -220,8 +221,12 @@ def draw(logits: Tensor, states: Sequence[GenerationState]) -> Tensor:
 
 
 def start_padded_batcher(engine: Engine, max_sequences: int = 512, share: float = 0.7) -> Batcher:
-    """A batcher for a model on a GPU whose KV cache may take a share of the free memory."""
-    assert isinstance(engine.decoder, TorchDecoder)
+    """A batcher for a model on a GPU whose KV cache may take a share of the free memory.
+
+    Padding would become part of a recurrent state: such models compute their sequences one after the other.
+    """
+    if not isinstance(engine.decoder, TorchDecoder):
+        return start_batcher(engine, max_sequences)
     config = engine.decoder.model.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

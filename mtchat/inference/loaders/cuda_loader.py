@@ -20,7 +20,7 @@ from mtchat.inference.cuda.weights import (
     linear_weights,
 )
 from mtchat.inference.engine import Engine
-from mtchat.inference.hf.decoder import TorchDecoder
+from mtchat.inference.hf.decoders import make_engine
 from mtchat.inference.loaders.devices import INT4, INT8
 from mtchat.session.prompt import ModelCard
 
@@ -31,14 +31,14 @@ QUANTISERS = {INT8: quantise_int8, INT4: quantise_int4}
 
 def gpu_engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
     """The engine of a model that is on one GPU or several; the model itself cannot be used afterwards."""
-    configs = (model.generation_config, model.config)
     several_gpus = len({each.device for each in model.parameters()}) > 1
     why = "several GPUs" if several_gpus else unsupported_reason(model.config, type(model).__name__)
     if why or not importlib.util.find_spec("triton"):
         if card.precision in QUANTISERS:
             reason = why or "Triton is not installed"
             raise ModelError(f"cannot run {card.name} in {card.precision}: {reason}; leave out --precision")
-        return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
+        return make_engine(model, tokenizer, card)
+    configs = (model.generation_config, model.config)
     from mtchat.inference.cuda import kernels
 
     with torch.inference_mode():

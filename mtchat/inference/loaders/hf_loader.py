@@ -100,8 +100,7 @@ def load_hf_folder(
     with fast_import.fast_transformers() as transformers:
         import torch
 
-        from mtchat.inference.engine import Engine
-        from mtchat.inference.hf.decoder import TorchDecoder
+        from mtchat.inference.hf.decoders import make_engine
 
         try:
             tokenizer = tokenizer or read_tokenizer(transformers, folder, cache, report)
@@ -140,8 +139,7 @@ def load_hf_folder(
                 return cuda_loader.gpu_engine(model, tokenizer, card)
             except torch.OutOfMemoryError as error:
                 raise ModelError(devices.OUT_OF_MEMORY.format(name)) from error
-        configs = (model.generation_config, model.config)
-        return Engine(TorchDecoder(model), tokenizer, card, configs=configs)
+        return make_engine(model, tokenizer, card)
 
 
 def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: OnProgress) -> Tokenizer:
