@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from mtchat.errors import ModelError, UsageError
-from mtchat.inference.loaders import devices, gguf_converter, loader, model_cache
+from mtchat.inference.loaders import devices, gguf_converter, hf_loader, loader, model_cache
 from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.tensor_files import count_parameters
 from mtchat.session.prompt import Message, Prompt
@@ -238,6 +238,46 @@ def test_of_a_hub_model_the_weights_are_fetched_once() -> None:
         *loader.FILES,
         *loader.PICKLES,
     ]
+
+
+def test_of_weights_in_two_layouts_one_is_downloaded() -> None:
+    files = ["config.json", "consolidated.safetensors", "model-00001-of-00001.safetensors"]
+    patterns = loader.hub_patterns("org/it", files)
+    assert "model*.safetensors" in patterns
+    assert "*.safetensors" not in patterns
+    assert loader.hub_patterns("org/it", files[:2]) == loader.FILES
+
+
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+INDEX = json.dumps({"weight_map": {"a": SHARDS[0], "b": SHARDS[1]}})
+
+
+@pytest.mark.parametrize(
+    ("files", "whole"),
+    [
+        ({"model.safetensors": ""}, True),
+        ({"pytorch_model.bin": ""}, True),
+        ({"config.json": "{}"}, False),
+        (dict.fromkeys(SHARDS, ""), True),
+        ({SHARDS[0]: ""}, False),
+        (dict.fromkeys(SHARDS, "") | {"model.safetensors.index.json": INDEX}, True),
+        ({SHARDS[1]: "", "model.safetensors.index.json": INDEX}, False),
+    ],
+)
+def test_half_a_snapshot_is_not_taken_for_all(tmp_path: Path, files: dict[str, str], whole: bool) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert loader.is_whole(tmp_path) == whole
+
+
+def test_the_index_says_which_weight_files_count(tmp_path: Path) -> None:
+    for name in (*SHARDS, "consolidated.safetensors"):
+        (tmp_path / name).write_bytes(b"\x10" + bytes(40))
+    (tmp_path / "model.safetensors.index.json").write_text(INDEX)
+    assert [each.name for each in hf_loader.weight_files(tmp_path)] == list(SHARDS)
+    (tmp_path / SHARDS[1]).unlink()
+    with pytest.raises(ModelError, match=f"1 of the 2 weight files .* are missing: {SHARDS[1]}; download"):
+        hf_loader.weight_files(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def gpu_engine(model: Any, tokenizer: Any, card: ModelCard) -> Engine:
     """The engine of a model that is on one GPU or several; the model itself cannot be used afterwards."""
     several_gpus = len({each.device for each in model.parameters()}) > 1
     why = "several GPUs" if several_gpus else unsupported_reason(model.config, type(model).__name__)
+    if getattr(model.config, "quantization_config", None) is not None:  # its layers are of other classes
+        why = "its weights are quantised already"
     if why or not importlib.util.find_spec("triton"):
         if card.precision in QUANTISERS:
             reason = why or "Triton is not installed"

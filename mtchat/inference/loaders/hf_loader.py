@@ -1,6 +1,7 @@
 """Loads a folder in hub layout with transformers' own classes; code in the folder is never run."""
 
 import importlib.util
+import logging
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from mtchat.inference.loaders import (
     devices,
     licences,
     model_files,
+    quantised_folders,
     tensor_files,
 )
 from mtchat.inference.loaders.devices import BYTES, GPU
 from mtchat.inference.loaders.model_files import OnProgress, read_config
-from mtchat.inference.loaders.tensor_files import count_parameters, count_tensors
+from mtchat.inference.loaders.tensor_files import count_tensors
 from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import ModelCard
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_CONTEXT = 2048
 SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # the other files of a folder that are read
 VOCABULARIES = ("tokenizer.json", "*vocab*", "*.model", "*.tiktoken", "tekken.json", "merges.txt", "*.spm")
+INDEXED = {"*.safetensors": "model.safetensors", "pytorch_model*.bin": "pytorch_model.bin"}
 LAYERS, FEW_LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers"), 256
 NEVER_0 = {
     *("n_embd", "n_layer", "n_head", "n_positions", "rotary_dim"),
@@ -41,7 +44,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
         raise ModelError(f"{folder} {describe_adapter(read_config(folder / 'adapter_config.json'))}")
     for pattern in ("*.safetensors", "pytorch_model*.bin"):
-        if files := sorted(folder.glob(pattern)):
+        if files := indexed_files(folder, pattern) or sorted(folder.glob(pattern)):
             for file in files:
                 model_files.refuse_unsupported(file)
             for setting in (each for pattern in SETTINGS for each in folder.glob(pattern)):
@@ -54,21 +57,37 @@ def weight_files(folder: Path) -> list[Path]:
     )
 
 
+def indexed_files(folder: Path, pattern: str) -> list[Path]:
+    """The files that a folder's index names: others are the same weights in another layout.
+
+    [] without an index; ModelError that names missing files.
+    """
+    index = f"{INDEXED[pattern]}.index.json"
+    listed = read_config(folder / index).get("weight_map")
+    if (
+        not isinstance(listed, dict)
+        or not listed
+        or not all(isinstance(each, str) for each in listed.values())
+    ):
+        single = folder / INDEXED[pattern]
+        return [single] if single.exists() else []
+    names = sorted(set(listed.values()))
+    missing = [each for each in names if "/" in each or not (folder / each).exists()]
+    if missing:
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise ModelError(
+            f"{len(missing)} of the {len(names)} weight files that {folder / index} names are missing: "
+            f"{', '.join(missing[:5])[:200]}{more}; download them into that folder"
+        )
+    return [folder / each for each in names]
+
+
 def describe_adapter(config: dict[str, Any]) -> str:
     """What an adapter's folder is, in words that follow its name."""
     base, kind = config.get("base_model_name_or_path"), config.get("peft_type", "LORA")
     made_for = f" of {base[:200]}" if isinstance(base, str) and base.isprintable() and base else ""
     what = "a LoRA adapter" if kind == "LORA" else f"an adapter ({str(kind)[:40]!a})"
     return f"is {what}{made_for}, not a whole model; give the model that it was made for"
-
-
-def missing_package_hint(folder: Path) -> str:
-    """A probable reason for an ImportError: quantised weights need a package of their own."""
-    quantised = read_folder_config(folder).get("quantization_config")
-    method = quantised.get("quant_method") if isinstance(quantised, dict) else None
-    if not method:
-        return "a package is missing, or this machine is not supported: "
-    return f"its weights are quantised ({method}), which needs a package or a GPU that is missing here: "
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:
@@ -106,7 +125,7 @@ def load_hf_folder(
             tokenizer = tokenizer or read_tokenizer(transformers, folder, cache, report)
             several = device == GPU and devices.needs_several_gpus(weight_bytes(folder, precision))
             model = read_model(transformers, folder, getattr(torch, precision), several)
-            notes = apply_qkv_layout(model, folder, name)
+            notes = (*apply_qkv_layout(model, folder, name), quantised_folders.quantisation_note(folder))
             if not several:
                 model.to(device)
         except torch.OutOfMemoryError as error:
@@ -116,9 +135,8 @@ def load_hf_folder(
         except MtchatError:
             raise
         except ImportError as error:
-            raise ModelError(
-                f"cannot load the model in {folder}: {missing_package_hint(folder)}{reason(error)}"
-            ) from error
+            hint = quantised_folders.missing_package_hint(folder)
+            raise ModelError(f"cannot load the model in {folder}: {hint}{reason(error)}") from error
         except Exception as error:  # transformers raises anything at a file that it cannot read
             raise ModelError(f"cannot load the model in {folder}: {reason(error)}") from error
         licence = licences.find_licence(folder, name)
@@ -159,7 +177,7 @@ def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: OnProgr
 
 def weight_bytes(folder: Path, precision: str) -> int:
     """The bytes of a folder's weights in a precision."""
-    return sum(map(count_parameters, weight_files(folder))) * BYTES[precision]
+    return quantised_folders.count_values(weight_files(folder)) * BYTES[precision]
 
 
 def check_config(folder: Path) -> None:
@@ -189,8 +207,10 @@ def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = Fals
         raise ModelError("this model needs several GPUs, which takes a package: pip install accelerate")
     placement = {"device_map": "balanced"} if several else {}
     check_config(folder)
-    ours = codegen_checkpoint.is_codegen(read_folder_config(folder))
-    kind = transformers.CodeGenForCausalLM if ours else transformers.AutoModelForCausalLM
+    quantised_folders.check_method(folder)
+    for each in quantised_folders.NOISY:
+        logging.getLogger(each).setLevel(logging.ERROR)
+    kind = model_class(transformers, folder)
     options = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     model, found = kind.from_pretrained(folder, dtype=dtype, **options, **placement, **LOCAL_ONLY)
     if found["mismatched_keys"]:
@@ -205,6 +225,15 @@ def read_model(transformers: Any, folder: Path, dtype: Any, several: bool = Fals
             f"(first: {missing[0]}); download it again"
         )
     return model.eval()
+
+
+def model_class(transformers: Any, folder: Path) -> Any:
+    """The class that opens a folder: a causal language model, or one for images whose text part is used."""
+    if codegen_checkpoint.is_codegen(read_folder_config(folder)):
+        return transformers.CodeGenForCausalLM
+    causal, images = transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText
+    config = type(transformers.AutoConfig.from_pretrained(folder, **LOCAL_ONLY))
+    return images if config in images._model_mapping and config not in causal._model_mapping else causal
 
 
 def apply_qkv_layout(model: Any, folder: Path, name: str) -> tuple[str, ...]:

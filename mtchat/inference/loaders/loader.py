@@ -1,6 +1,7 @@
 """Loads a model from a GGUF file, a folder or the model hub, and returns its engine."""
 
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -14,6 +15,7 @@ from mtchat.inference.loaders import (
     gguf_tokenizer,
     model_cache,
     model_files,
+    quantised_folders,
     split_files,
 )
 from mtchat.inference.loaders.devices import (
@@ -25,17 +27,18 @@ from mtchat.inference.loaders.devices import (
     machine_memory,
 )
 from mtchat.inference.loaders.gguf_converter import convert
-from mtchat.inference.loaders.hf_loader import load_hf_folder, stored_dtype, weight_files
+from mtchat.inference.loaders.hf_loader import indexed_files, load_hf_folder, stored_dtype, weight_files
 from mtchat.inference.loaders.model_cache import cached_tokenizer
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
 from mtchat.inference.loaders.model_files import OnProgress
-from mtchat.inference.loaders.tensor_files import count_parameters
 
 if TYPE_CHECKING:
     from mtchat.inference.engine import Engine
 
 # the README for its licence; CodeGen2's own code only for a number in it: it is never run
 FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "README.md", codegen_checkpoint.SOURCE]
+SHARD = re.compile(r"-\d{5}-of-(\d{5})\.")  # in the names of weight files
+USUAL, CONSOLIDATED = "model*.safetensors", "consolidated*.safetensors"  # Mistral's folders have both
 PICKLES = ["pytorch_model*.bin"]
 
 
@@ -101,7 +104,7 @@ def load_engine(
             return cpu_loader.load_cpu_model(path, files, name, known, draft, cache, report)
         if precision == QUANTISED:
             raise ModelError(f"cannot run {name} with quantised weights: {why}; leave out --precision")
-    chosen = choose_precision(precision, sum(map(count_parameters, files)), machine_memory())
+    chosen = choose_precision(precision, quantised_folders.count_values(files), machine_memory())
     known = fingerprint or hash_weights(files, cache, report)
     tokenizer = None
     if path.is_file():
@@ -122,6 +125,9 @@ def hub_patterns(name: str, files: Sequence[str]) -> list[str]:
     if any(each.endswith(".safetensors") for each in files):
         if "adapter_config.json" in files and "config.json" not in files:
             raise ModelError(f"{name} {model_files.KINDS['adapter']}")
+        twice = [any(fnmatch(each, pattern) for each in files) for pattern in (USUAL, CONSOLIDATED)]
+        if all(twice):
+            return [USUAL if each == "*.safetensors" else each for each in FILES]
         return FILES
     ggufs = sorted(each for each in files if each.endswith(".gguf"))
     if ggufs and not any(fnmatch(each, PICKLES[0]) for each in files):
@@ -129,6 +135,20 @@ def hub_patterns(name: str, files: Sequence[str]) -> list[str]:
             f"{name} has GGUF files only; download one (hf download {name} {ggufs[0]}) and give its path"
         )
     return [*FILES, *PICKLES]
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a snapshot in the hub's cache has all weights: an interrupted download leaves some files."""
+    try:
+        for pattern in ("*.safetensors", *PICKLES):
+            if indexed_files(folder, pattern):
+                return True
+            if shards := [each.name for each in folder.glob(pattern)]:
+                parts = SHARD.search(shards[0])
+                return parts is None or len(shards) == int(parts[1])
+    except ModelError:
+        pass  # some of the files that its index names are missing
+    return False
 
 
 def fetch_from_hub(name: str, report: OnProgress) -> Path:
@@ -147,7 +167,7 @@ def fetch_from_hub(name: str, report: OnProgress) -> Path:
     log.set_verbosity_error()
     with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
         found = Path(hub.snapshot_download(name, allow_patterns=[*FILES, *PICKLES], local_files_only=True))
-        if list(found.glob("*.safetensors")) or list(found.glob(PICKLES[0])):
+        if is_whole(found):
             return found
     report(f"downloading {name} from the model hub", None)
     try:
