@@ -26,6 +26,7 @@ from mtchat.generate.events import (
     RunFinished,
     RunStarted,
     RunStopped,
+    ThoughtWritten,
     TurnWritten,
     ValueChange,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "Session",
     "Settings",
     "Step",
+    "ThoughtWritten",
     "Turn",
     "TurnResult",
     "TurnWritten",

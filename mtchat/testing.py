@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from mtchat.errors import ModelError
-from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals, Usage
+from mtchat.session.prompt import ABLE, ModelCard, Piece, Prompt, Signals, Usage
 from mtchat.session.settings import Sampling
 
 PIECE = 8  # characters of each piece of a reply
@@ -26,6 +26,8 @@ class FakeModel:
     what is asked then. `default` answers everything else; without it, an unknown instruction raises
     ModelError. `seconds` is the pause between two pieces.
     A text with ``` in it is the whole reply; any other is code, and gets the fence that ends a reply.
+
+    With `thoughts` it can think: they hold what it thinks before a reply, by instruction as in `replies`.
 
     `readings` says what the model takes an instruction for: "step", "change 2" (of turn 2), "rename",
     "check", "question" or "talk"; the longest key that the instruction ends with counts, and all else is a
@@ -43,6 +45,7 @@ class FakeModel:
         context: int = 4096,
         seconds: float = 0.0,
         readings: Mapping[str, str] = MappingProxyType({}),
+        thoughts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.replies = {
             key: (each,) if isinstance(each, str) else tuple(each) for key, each in replies.items()
@@ -50,19 +53,25 @@ class FakeModel:
         self.default = default
         self.seconds = seconds
         self.readings = readings
-        self.card = ModelCard(name, chat=True, context=context, fingerprint="0" * 64)
+        self.thoughts = thoughts
+        thinks = ABLE if thoughts else ""
+        self.card = ModelCard(name, chat=True, context=context, fingerprint="0" * 64, thinks=thinks)
         self.requests: list[tuple[Prompt, Sampling]] = []
         self.used: dict[str, int] = {}
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """The reply in pieces of a few characters; a token is a piece."""
         self.requests.append((prompt, sampling))
-        text = self.reply(prompt)
+        text = self.thought(prompt) if prompt.asks_for_thought else self.reply(prompt)
         tokens = self.count(self.text(prompt))
         for number, start in enumerate(range(0, len(text), PIECE), start=1):
             if self.seconds:
                 time.sleep(self.seconds)
-            yield Piece(text[start : start + PIECE], usage(tokens, number))
+            last = prompt.asks_for_thought and number == prompt.think
+            end = "length" if last and start + PIECE < len(text) else ""
+            yield Piece(text[start : start + PIECE], usage(tokens, number, end))
+            if last:
+                return
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         """The pieces of `count` replies, each with the number of its reply from 0."""
@@ -85,6 +94,13 @@ class FakeModel:
     def close(self) -> None:
         """Nothing has to be freed."""
 
+    def thought(self, prompt: Prompt) -> str:
+        """What is thought before the reply to the last message."""
+        asked = prompt.messages[-1].content
+        shorter = asked.rpartition("\n\n")[0]
+        fitting = [key for key in self.thoughts if asked.endswith(key) or shorter.endswith(key)]
+        return self.thoughts[max(fitting, key=len)] if fitting else ""
+
     def reply(self, prompt: Prompt) -> str:
         asked = prompt.messages[-1].content if prompt.messages else prompt.text
         shorter = asked.rpartition("\n\n")[0]
@@ -103,9 +119,9 @@ class FakeModel:
         return code if "```" in code else code + FENCE
 
 
-def usage(prompt: int, completion: int) -> Usage:
+def usage(prompt: int, completion: int, finish: str = "") -> Usage:
     """What a reply has cost after so many pieces."""
-    return Usage(prompt, 0, completion)
+    return Usage(prompt, 0, completion, finish=finish)
 
 
 def signals_for(prompt: Prompt, readings: Mapping[str, str]) -> Signals:

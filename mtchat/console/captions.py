@@ -9,6 +9,7 @@ from mtchat.session.program import AttachedFile
 from mtchat.session.prompt import Usage
 from mtchat.session.provenance import Fill
 from mtchat.session.session import Session
+from mtchat.session.text import quantity
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
 
 MARKS = {INTERRUPTED: " (interrupted)", EDITED: " (edited)", KEPT: ""}
@@ -79,15 +80,24 @@ def describe_prefill(usage: Usage) -> str:
 def describe_time(usage: Usage) -> str:
     """How long a turn took to write; "" if the model wrote nothing."""
     seconds = usage.prefill_seconds + usage.decode_seconds
-    return f"written in {seconds:.1f} s" if usage.completion_tokens else ""
+    written = f"written in {seconds:.1f} s" if usage.completion_tokens else ""
+    return ", after ".join(filter(None, [written, describe_thought(usage)]))
+
+
+def describe_thought(usage: Usage) -> str:
+    """What the thought before the code cost; "" if there was none."""
+    if not usage.thought_tokens:
+        return ""
+    return f"{quantity(usage.thought_tokens, 'token')} of thought in {usage.thought_seconds:.1f} s"
 
 
 def describe_cost(usage: Usage) -> str:
     """What a turn cost: its tokens, their rate, prompt tokens and how many of those were cached."""
     rate = usage.completion_tokens / usage.decode_seconds if usage.decode_seconds else 0.0
     seconds = usage.prefill_seconds + usage.decode_seconds
+    thought = f"{describe_thought(usage)}, then " if usage.thought_tokens else ""
     return (
-        f"{usage.completion_tokens} tokens in {seconds:.1f} s ({rate:.1f} tokens/s); "
+        f"{thought}{usage.completion_tokens} tokens in {seconds:.1f} s ({rate:.1f} tokens/s); "
         f"{usage.prompt_tokens} prompt tokens ({usage.cached_tokens} cached)"
     )
 

@@ -167,6 +167,7 @@ class Console:
         preambles = int(bool(base.preamble.strip()))
         options = {
             "remove_repeats": lambda outcome: self.remove_repeats(self.live.program, outcome),
+            "thoughts": self.chat.settings.thoughts,
             **options,
         }
         folder = short_path(self.files_folder)

@@ -29,6 +29,7 @@ from mtchat.generate.events import (
     RepairStarted,
     RunFinished,
     RunStarted,
+    ThoughtWritten,
     TurnWritten,
 )
 from mtchat.generate.execute import failed
@@ -40,6 +41,7 @@ from mtchat.session.session import Session
 from mtchat.session.turn import INTERRUPTED, Turn
 
 MOST_REPLACED = 3
+RULE = 8  # columns of the line below a thought
 STOPS = "Ctrl-C keeps the first"
 
 
@@ -53,6 +55,36 @@ class HeldAttempts:
     failed: bool = False
     repairing: str = ""
     turns: list[Turn] = field(default_factory=list)
+
+
+@dataclass
+class ThoughtView:
+    """Shows a thought while it is written: its lines, dim, or one line that counts its tokens."""
+
+    view: View
+    whole: bool
+    printed: int = 0  # characters
+    rest: str = ""
+
+    def show(self, text: str, count: str) -> None:
+        if not self.whole:
+            self.view.transient(count)
+            return
+        lines, _, self.rest = text[self.printed :].rpartition("\n")
+        if lines:
+            self.view.erase()
+            self.view.note(lines)
+            self.printed = len(text) - len(self.rest)
+        self.view.transient(self.rest)
+
+    def end(self) -> None:
+        """The last line, which nothing can follow any more."""
+        if self.whole and (self.printed or self.rest):
+            self.view.erase()
+            if self.rest.strip():
+                self.view.note(self.rest)
+            self.view.note("─" * RULE)
+        self.printed, self.rest = 0, ""
 
 
 @dataclass
@@ -82,6 +114,10 @@ class TurnView:
     same: bool = False  # whether it was said that the new code is the same
     held: HeldAttempts = field(default_factory=HeldAttempts)
     remove_repeats: Callable[[Outcome], tuple[Outcome, str]] = lambda outcome: (outcome, "")
+    thoughts: bool = False  # whether thoughts are shown
+
+    def __post_init__(self) -> None:
+        self.thought = ThoughtView(self.view, self.thoughts)
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -89,9 +125,13 @@ class TurnView:
                 self.view.note(folded_note(numbers))
             case PrefillFinished(usage):
                 self.view.transient(describe_prefill(usage))
+            case ThoughtWritten(text, tokens, budget):
+                self.thought.show(text, f"thinking… {tokens} of at most {budget} tokens")
             case CodeWritten(code):
+                self.thought.end()
                 self.show_code(code)
             case TurnWritten(_, turn):
+                self.thought.end()
                 self.show_turn(turn)
             case CorrectionStarted():
                 self.correcting, self.since, self.same = True, event.number, False
@@ -167,7 +207,7 @@ class TurnView:
             self.printed = []
         if lines:
             self.print_lines(lines)
-        else:
+        elif turn.status != INTERRUPTED:
             self.view.note("the model wrote no code; /retry tries again")
         self.printed = []
         if is_question(turn.chunk, self.view.language.sign):
@@ -178,6 +218,9 @@ class TurnView:
             isinstance(turn.provenance, Repair | Rework | Rewrite) or self.beside
         ):
             self.view.say("■ interrupted", YELLOW)
+        elif turn.status == INTERRUPTED and not turn.chunk:
+            self.view.say("■ interrupted while thinking; the thought so far is kept", YELLOW)
+            self.view.note("/complete writes the code after it, /retry thinks again, /undo removes the turn")
         elif turn.status == INTERRUPTED and not self.view.language.runs:
             self.view.say("■ interrupted; the code so far is kept", YELLOW)
             self.view.note("/code edits it, /retry tries again, /undo removes it")

@@ -44,7 +44,7 @@ from mtchat.session.program import AttachedFile, Program, RunInputs
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals
 from mtchat.session.reference import ResolvedInstruction, resolve_references
 from mtchat.session.session import Session
-from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings
+from mtchat.session.settings import ASK, OFF, ON, Sampling, Settings, thought_budget
 from mtchat.session.source import reads_keyboard
 from mtchat.store import Log, OwnedFiles, describe_files, present_files
 
@@ -167,6 +167,7 @@ class LiveSession(SavedSession):
             ask.clarification() if ask and may_run_unseen else None,
             count=self.count,
             files=describe_files(present_files(self.session)) if self.session.attached else "",
+            think=thought_budget(self.settings.think, card),
         )
 
     def prompt_family(self, card: ModelCard, session_language: Language) -> tuple[str, Family]:

@@ -65,7 +65,7 @@ def next_context(live: LiveSession, text: str) -> tuple[TurnContext, tuple[int, 
     step = generator.step(live.session, text, live.settings.sampling)
     assert isinstance(step.provenance, Step)
     guidance = as_conversation(step.provenance.guidance)
-    plain = replace(step.provenance, error="", files="", state="", guidance=guidance)
+    plain = replace(step.provenance, error="", files="", state="", guidance=guidance, think=0)
     context = generator.fitted(TurnRequest(live.session, text, plain, stateless=True))
     hidden = set(context.plan.forgotten)
     shown = (

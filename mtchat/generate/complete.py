@@ -23,10 +23,22 @@ class CutRule(Protocol):
 
 @dataclass(frozen=True)
 class RawCompletion:
-    """One completion: its text as the model wrote it, and its usage."""
+    """One completion: its text as the model wrote it, its usage, and the thought before it."""
 
     text: str
     usage: Usage
+    thought: str = ""
+
+    def after(self, thought: "RawCompletion") -> "RawCompletion":
+        """This completion together with the thought that it was written after."""
+        return replace(self, usage=self.usage.after_thought(thought.usage), thought=thought.text)
+
+
+class Unbroken:
+    """The cut rule of a thought: the model ends it."""
+
+    def cut(self, text: str) -> Cut:
+        return Cut(text, finished=False)
 
 
 def complete_quietly(
@@ -53,9 +65,42 @@ def complete_candidates(
 ) -> list[RawCompletion]:
     """`count` completions of one prompt, each up to its cut; decoding stops when the last one is finished.
 
+    If the prompt asks for a thought, each completion has its own, with the seed of its number: candidates are
+    compared because they may differ, and one thought would lead them all to the same code. The thoughts are
+    decoded together, and the replies one after another, since their prompts differ from then on.
+
     `tell` is called with each piece: the number of finished completions, and of pieces so far.
     """
-    found = [RawCompletion(prompt.begun, Usage()) for _ in range(count)]
+    if not prompt.asks_for_thought:
+        return complete_together(candidates, family, prompt, sampling, count, tell)
+    found: list[RawCompletion] = []
+    before = 0
+
+    def report(finished: int, pieces: int) -> None:
+        tell(len(found), before + pieces)
+
+    thoughts = complete_together(candidates, Unbroken(), prompt, sampling, count, report)
+    before = sum(thought.usage.completion_tokens for thought in thoughts)
+    for number, thought in enumerate(thoughts):
+        seeded = replace(sampling, seed=sampling.seed + number)
+        after = replace(prompt, thought=thought.text)
+        [made] = complete_together(candidates, family, after, seeded, 1, report)
+        found.append(made.after(thought))
+        before += made.usage.completion_tokens
+    return found
+
+
+def complete_together(
+    candidates: CompleteMany,
+    family: CutRule,
+    prompt: Prompt,
+    sampling: Sampling,
+    count: int,
+    tell: Callable[[int, int], None],
+) -> list[RawCompletion]:
+    """Completions of one prompt that are decoded together, each up to its cut."""
+    begun = "" if prompt.asks_for_thought else prompt.begun
+    found = [RawCompletion(begun, Usage()) for _ in range(count)]
     writing = set(range(count))
     stream = candidates(prompt, sampling, count)
     try:

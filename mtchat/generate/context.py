@@ -46,16 +46,17 @@ class TurnContext:
 
 @dataclass(frozen=True)
 class TokenBudget:
-    """The context window of a model, shared by prompt and reply; `reply` is max_tokens."""
+    """The context window of a model, shared by prompt, thought and reply; `reply` is max_tokens."""
 
     count: CountTokens
     card: ModelCard
     reply: int
+    thought: int = 0
 
     @property
     def most(self) -> int:
-        """The most tokens that a prompt may have. At most half of the context is reserved for the reply."""
-        return self.card.context - min(self.reply, self.card.context // 2)
+        """The most tokens that a prompt may have. At most half of the context is reserved for the rest."""
+        return self.card.context - min(self.thought + self.reply, self.card.context // 2)
 
 
 def fit(
@@ -130,13 +131,16 @@ def explain_excess(tokens: int, room: TokenBudget, later: bool) -> str:
     """Why a context cannot be made to fit, and what the user can do."""
     name, context = room.card.name or "the model", room.card.context
     fitting = f"/set max_tokens {context - tokens} makes it fit, " if tokens < context else ""
+    thought = (
+        f", the thought before it up to {room.thought} (/set think off spares it)" if room.thought else ""
+    )
     how = "even with all turns folded, " if later else ""
     remedies = (
         "/context shows what uses the tokens, /fold K and /forget K shorten the prompt, /recap rewrites "
         "the program"
     )
     return (
-        f"{how}the prompt needs {tokens} tokens and the reply up to {room.reply} (max_tokens), "
+        f"{how}the prompt needs {tokens} tokens and the reply up to {room.reply} (max_tokens){thought}, "
         f"but the context window of {name} is {context}: {fitting}"
         f"{remedies if later else 'shorten the instruction'}"
     )
@@ -196,7 +200,23 @@ def prompt_for(provenance: Provenance, family: Family, base: Session, instructio
 def prompt_with(
     provenance: Provenance, family: Family, base: Session, instruction: str, turns: Sequence[Turn]
 ) -> Prompt:
-    """The prompt of a turn after `base` that shows these turns, each as it stands here."""
+    """The prompt of a turn after `base` that shows these turns, each as it stands here.
+
+    A turn that is continued goes on after the thought that it had, as far as that went.
+    """
+    prompt = prompt_of_kind(provenance, family, base, instruction, turns)
+    if not prompt.messages:
+        return prompt  # a base model continues text and has no place for a thought
+    if isinstance(provenance, Rework) and provenance.continues:
+        old = base.get(provenance.of).provenance
+        return replace(prompt, think=old.think, thought=old.thought) if old.think else prompt
+    return replace(prompt, think=provenance.think)
+
+
+def prompt_of_kind(
+    provenance: Provenance, family: Family, base: Session, instruction: str, turns: Sequence[Turn]
+) -> Prompt:
+    """The same, without a thought."""
     preamble, guidance = base.preamble, provenance.guidance
 
     def say(instruction: str) -> str:

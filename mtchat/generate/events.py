@@ -24,6 +24,15 @@ class PrefillFinished:
 
 
 @dataclass(frozen=True)
+class ThoughtWritten:
+    """What the model has thought so far, of at most `budget` tokens, before it writes the code."""
+
+    text: str
+    tokens: int
+    budget: int
+
+
+@dataclass(frozen=True)
 class CodeWritten:
     """The code of the turn so far; its last line may still grow."""
 
@@ -202,6 +211,7 @@ CorrectionEvent = CorrectionStarted | LaterTurnChanged | CorrectionFinished | Co
 Event = (
     ContextFitted
     | PrefillFinished
+    | ThoughtWritten
     | CodeWritten
     | TurnWritten
     | RunStarted

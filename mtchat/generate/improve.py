@@ -148,7 +148,7 @@ def generate_tests(generator: TurnGenerator, session: Session, sampling: Samplin
         f"Write {count} different one-line assert statements that test "
         f"{' and '.join(names)} with simple arguments, and nothing else."
     )
-    prompt = generator.context(session, wish, sampling).prompt
+    prompt = replace(generator, think=0).context(session, wish, sampling).prompt
     text = complete_quietly(generator.complete, generator.family, prompt, sampling).text
     return calling(tuple(assert_statements(generator.family.chunk(text, ""))), names)
 
@@ -379,7 +379,8 @@ class Refinement:
         """Turns like a draft from completions with successive seeds; those of comments alone are left out."""
         for number, completion in enumerate(drawn):
             chunk = self.generator.chunk(completion.text, base, draft.instruction, draft.provenance)
-            provenance = replace(draft.provenance, sampling=replace(sampling, seed=sampling.seed + number))
+            seeded = replace(sampling, seed=sampling.seed + number)
+            provenance = replace(draft.provenance, sampling=seeded, thought=completion.thought)
             module = parse_module(chunk)
             if module is None or module.body:
                 yield replace(draft, chunk=chunk, provenance=provenance, usage=completion.usage)

@@ -32,7 +32,11 @@ def spread_over_turns(session: Session, whole: Turn, together: bool = False) -> 
             drop_numbers(part.code, old),
             made.head,
             whole.status,
-            replace(whole.provenance, steps=(part.first, part.last)),
+            replace(
+                whole.provenance,
+                steps=(part.first, part.last),
+                thought=whole.provenance.thought if is_last else "",
+            ),
             whole.usage if is_last else Usage(),
             meant=mine[0].meant if len(mine) == 1 else "",
             typed=mine[0].typed if len(mine) == 1 else "",

@@ -1,6 +1,6 @@
 """Generates one turn: prompt, completion, chunk; verifies recorded turns in the same way."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -31,6 +31,7 @@ from mtchat.generate.events import (
     ContextFitted,
     EventHandler,
     PrefillFinished,
+    ThoughtWritten,
     TurnWritten,
     ignore,
 )
@@ -85,6 +86,7 @@ class TurnGenerator:
     asking: asks the user which interpretation is meant.
     count: the number of tokens of a prompt; with it, a context too long for the model is made to fit.
     files: the description of attached files that prompts contain.
+    think: the most tokens that the model thinks before each code that it writes; 0 for no thoughts.
     """
 
     family: Family
@@ -99,6 +101,7 @@ class TurnGenerator:
     asking: Clarification | None = None
     count: CountTokens | None = None
     files: str = ""
+    think: int = 0
 
     def prompt(self, session: Session, instruction: str) -> Prompt:
         """The prompt of the next turn, without any turn folded to make it fit."""
@@ -164,13 +167,14 @@ class TurnGenerator:
             family=self.family_name,
             sampling=sampling,
             drops_repeats=provenance.rules,
+            think=self.think,
         )
 
     def fitted(self, request: TurnRequest) -> TurnContext:
         """The context of a request, made to fit the model as far as possible."""
         turns, whole = request.context, request.asks_again
         plan = plan_for(request.base, turns).without(whole)
-        room = self.room(request.provenance.sampling)
+        room = self.room(request.provenance.sampling, request.provenance.think)
         return fit(lambda told: request.prompt(self.family, told), turns, plan, room, whole=whole)
 
     def context_again(
@@ -185,8 +189,8 @@ class TurnGenerator:
         plan = plan_for(session, path).without(number)
         return fit(render, path, plan, self.room(sampling), whole=number)
 
-    def room(self, sampling: Sampling) -> TokenBudget | None:
-        return TokenBudget(self.count, self.card, sampling.max_tokens) if self.count else None
+    def room(self, sampling: Sampling, think: int = 0) -> TokenBudget | None:
+        return TokenBudget(self.count, self.card, sampling.max_tokens, think) if self.count else None
 
     def revise(
         self, session: Session, number: int, wish: str, sampling: Sampling, *, later: bool = True
@@ -214,13 +218,16 @@ class TurnGenerator:
         commented = commented_instructions(request.provenance, base, request.instruction)
         written = self.write(context.prompt, request.provenance.sampling, commented)
         stopped = written.usage.finish == "interrupted"
-        provenance = replace(request.provenance, context=context.plan)
+        prompt = context.prompt
+        thought = written.thought if prompt.asks_for_thought else prompt.thought or ""
+        provenance = replace(request.provenance, context=context.plan, think=prompt.think, thought=thought)
         if stopped:
             provenance = replace(
                 provenance, rules=False
             )  # rules complete code by dropping its unfinished end
         chunk = self.chunk(written.text, base, request.instruction, provenance)
-        if stopped and (not chunk.strip() or written.text == context.prompt.begun):
+        only_thought = written.thought and not written.usage.completion_tokens and not request.asks_again
+        if stopped and not only_thought and (not chunk.strip() or written.text == prompt.begun):
             return base
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(
@@ -254,11 +261,50 @@ class TurnGenerator:
         return splice(old.chunk, code, base.program.source, whole=removes)
 
     def write(self, prompt: Prompt, sampling: Sampling, commented: Sequence[str] = ()) -> RawCompletion:
-        """One completion, up to its cut. Ctrl-C ends it and keeps the text so far.
+        """One completion, up to its cut, after the thought that the prompt asks for.
 
-        The code is shown without comments that repeat the instructions in `commented`.
+        Ctrl-C ends it and keeps the text and the thought so far. The code is shown without comments that
+        repeat the instructions in `commented`.
         """
-        text, usage, reading = prompt.begun, Usage(), True
+        if not prompt.asks_for_thought:
+            return self.write_code(prompt, sampling, commented)
+        thought = self.write_thought(prompt, sampling)
+        if thought.usage.finish == "interrupted":
+            return RawCompletion(prompt.begun, Usage(finish="interrupted")).after(thought)
+        after = replace(prompt, thought=thought.text)
+        return self.write_code(after, sampling, commented, announce=False).after(thought)
+
+    def write_thought(self, prompt: Prompt, sampling: Sampling) -> RawCompletion:
+        """The thought before a completion: the model closes it, or its budget ends it."""
+
+        def show(text: str, usage: Usage) -> bool:
+            self.on_event(ThoughtWritten(text, usage.completion_tokens, prompt.think))
+            return False
+
+        return self.follow(prompt, sampling, "", show)
+
+    def write_code(
+        self, prompt: Prompt, sampling: Sampling, commented: Sequence[str], announce: bool = True
+    ) -> RawCompletion:
+        """The code, up to its cut; `announce` the end of the prefill."""
+
+        def show(text: str, usage: Usage) -> bool:
+            cut = self.family.cut(text)
+            self.on_event(CodeWritten(drop_step_comments(cut.code, commented)))
+            return cut.finished
+
+        return self.follow(prompt, sampling, prompt.begun, show, announce)
+
+    def follow(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        text: str,
+        show: Callable[[str, Usage], bool],
+        announce: bool = True,
+    ) -> RawCompletion:
+        """A text that the model continues, until `show` says that it is finished, or Ctrl-C."""
+        usage, reading = Usage(), announce
         stream: Iterator[Piece] = iter(())
         try:
             stream = self.complete(prompt, sampling)
@@ -267,11 +313,8 @@ class TurnGenerator:
                 if reading and (piece.text or usage.completion_tokens):
                     reading = False
                     self.on_event(PrefillFinished(usage))
-                if piece.text:
-                    cut = self.family.cut(text)
-                    self.on_event(CodeWritten(drop_step_comments(cut.code, commented)))
-                    if cut.finished:
-                        return RawCompletion(text, replace(usage, finish="cut"))
+                if piece.text and show(text, usage):
+                    return RawCompletion(text, replace(usage, finish="cut"))
         except KeyboardInterrupt:
             return RawCompletion(text, replace(usage, finish="interrupted"))
         finally:

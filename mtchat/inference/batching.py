@@ -76,13 +76,12 @@ class Batcher:
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """As `Engine.complete`."""
-        return (piece for _, piece in self.stream(prompt, [sampling]))
+        return (piece for _, piece in self.engine.end_thoughts(prompt, self.stream(prompt, [sampling])))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         """As `Engine.candidates`."""
-        return self.stream(
-            prompt, [replace(sampling, seed=sampling.seed + number) for number in range(count)]
-        )
+        seeded = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
+        return self.engine.end_thoughts(prompt, self.stream(prompt, seeded))
 
     def score(self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()) -> tuple[float, ...]:
         """As `Engine.score`."""
@@ -118,7 +117,7 @@ class Batcher:
         with self.encoding:  # a tokenizer is for one thread at a time
             ids = self.engine.check_prompt(self.engine.encode(prompt))
         items: queue.SimpleQueue[StreamItem] = queue.SimpleQueue()
-        max_tokens = self.engine.max_new_tokens(ids, samplings[0])
+        max_tokens = self.engine.max_new_tokens(ids, samplings[0], prompt)
         request = Request(ids, list(samplings), max_tokens, lambda number, piece: items.put((number, piece)))
         self.submit((request, items))
         left = len(samplings)

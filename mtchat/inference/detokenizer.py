@@ -23,16 +23,22 @@ class Vocabulary:
     stop_ids: frozenset[int] = frozenset()
 
 
-def vocabulary_of(tokenizer: Any, stop_ids: frozenset[int] = frozenset()) -> Vocabulary:
-    """The vocabulary of a tokenizer, ours or one of transformers, with its special tokens hidden."""
+def vocabulary_of(
+    tokenizer: Any, stop_ids: frozenset[int] = frozenset(), shown: frozenset[str] = frozenset()
+) -> Vocabulary:
+    """The vocabulary of a tokenizer, ours or one of transformers, with its special tokens hidden.
+
+    `shown` are special tokens that have a text all the same, such as those that close a thought.
+    """
     tokens = Tokenizer.of(tokenizer)
+    hidden = tokens.hidden - {tokens.id_of(name) for name in shown}
 
     def decode(ids: list[int]) -> str:
-        return tokens.decode(ids, skip_special_tokens=True)
+        return tokens.decode([id for id in ids if id not in hidden])
 
     names = {form.format(byte) for byte in range(256) for form in ("<0x{:02X}>", "<0x{:02x}>")}
     pieces = {id for name in names if (id := tokens.id_of(name)) is not None}
-    return Vocabulary(decode, tokens.hidden, frozenset(pieces), stop_ids)
+    return Vocabulary(decode, hidden, frozenset(pieces), stop_ids)
 
 
 class Detokenizer:

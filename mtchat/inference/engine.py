@@ -16,11 +16,13 @@ from mtchat.inference.scheduler import CpuScheduler, Scheduler
 from mtchat.inference.scoring import Continuation, score_texts
 from mtchat.inference.speculative import Drafter
 from mtchat.inference.tokens.chat_template import ChatFormat
+from mtchat.inference.tokens.thought import cut_thoughts
 from mtchat.inference.tokens.tokenizer import TextPart, Tokenizer
 from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals
 from mtchat.session.settings import Sampling
 
 T = TypeVar("T")
+NO_PROMPT = Prompt()
 
 # A GGUF file names one stop token only; chat models have one that ends a reply and one that ends a text.
 STOP_TOKENS = (
@@ -75,8 +77,12 @@ class Engine:
         self.tokens.limit_to(decoder.rows)
         self.chat = ChatFormat(self.tokens, card.name) if card.chat else None
         notes = (self.chat.note,) if self.chat and self.chat.note else ()
-        self.card = replace(card, notes=(*card.notes, *notes), marks=frozenset(self.tokens.ids_of))
-        self.vocabulary = vocabulary_of(self.tokens, find_stop_ids(configs, self.tokens))
+        thinks = self.chat.thoughts.thinks if self.chat else ""
+        self.card = replace(
+            card, notes=(*card.notes, *notes), marks=frozenset(self.tokens.ids_of), thinks=thinks
+        )
+        shown = self.chat.thought_marks if self.chat else frozenset[str]()
+        self.vocabulary = vocabulary_of(self.tokens, find_stop_ids(configs, self.tokens), shown)
         self.drafter = drafter
         self.scheduler = scheduler(self) if scheduler else None
         traces = isinstance(decoder, probes.TracingDecoder)
@@ -110,7 +116,8 @@ class Engine:
             raise ModelError(
                 f"{self.card.name} has no chat template; prompt it as a base model (family codegen)"
             )
-        return [*self.chat.parts(prompt.messages), TextPart(prompt.opening)]
+        found = self.chat.parts(prompt.messages, prompt.think, prompt.thought)
+        return found if prompt.asks_for_thought else [*found, TextPart(prompt.opening)]
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The ids of `text(prompt)`; a chat template writes the special tokens itself."""
@@ -124,7 +131,7 @@ class Engine:
         marks = tuple(self.tokens.ids_of.get(name, -1) for name in (probes.BEGINS, probes.ENDS))
         if self.probe is None or not prompt.messages or -1 in marks:
             return None
-        ids = self.check_prompt(self.encode(replace(prompt, opening="")))
+        ids = self.check_prompt(self.encode(replace(prompt, opening="", think=0)))
         probe, decoder = self.probe, cast(probes.TracingDecoder, self.decoder)
 
         def read() -> Iterator[Signals | None]:
@@ -144,14 +151,17 @@ class Engine:
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         """The completion in pieces: an empty one after each prefill chunk, one for each token, a last one.
 
-        Closing the iterator, or an interrupt anywhere inside, leaves the engine ready for the next prompt.
+        A thought that the prompt asks for ends before the text that closes it. Closing the iterator, or an
+        interrupt anywhere inside, leaves the engine ready for the next prompt.
         """
         ids = self.check_prompt(self.encode(prompt))
-        max_tokens = self.max_new_tokens(ids, sampling)
+        max_tokens = self.max_new_tokens(ids, sampling, prompt)
         if self.scheduler:
             pieces = self.run_scheduler(self.scheduler, ids, [sampling], max_tokens)
-            return self.exclusively(piece for _, piece in pieces)
-        return self.exclusively(self.generate(ids, sampling, max_tokens))
+            found = self.exclusively(piece for _, piece in pieces)
+        else:
+            found = self.exclusively(self.generate(ids, sampling, max_tokens))
+        return (piece for _, piece in self.end_thoughts(prompt, ((0, piece) for piece in found)))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         """`count` completions of one prompt in one batch, each piece with the number of its completion.
@@ -160,11 +170,21 @@ class Engine:
         Each ends by itself; the prompt is computed once.
         """
         ids = self.check_prompt(self.encode(prompt))
-        max_tokens = self.max_new_tokens(ids, sampling)
+        max_tokens = self.max_new_tokens(ids, sampling, prompt)
         samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
         if self.scheduler:
-            return self.exclusively(self.run_scheduler(self.scheduler, ids, samplings, max_tokens))
-        return self.exclusively(self.generate_batch(ids, samplings, max_tokens))
+            found = self.exclusively(self.run_scheduler(self.scheduler, ids, samplings, max_tokens))
+        else:
+            found = self.exclusively(self.generate_batch(ids, samplings, max_tokens))
+        return self.end_thoughts(prompt, found)
+
+    def end_thoughts(
+        self, prompt: Prompt, pieces: Iterator[tuple[int, Piece]]
+    ) -> Iterator[tuple[int, Piece]]:
+        """The pieces of thoughts up to the text that closes them; those of other completions unchanged."""
+        return (
+            cut_thoughts(pieces, self.chat.thoughts.end) if prompt.asks_for_thought and self.chat else pieces
+        )
 
     def score(self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()) -> tuple[float, ...]:
         """The log-probability of each text after a prompt, in nats, summed over its tokens.
@@ -216,9 +236,12 @@ class Engine:
             )
         return ids
 
-    def max_new_tokens(self, ids: list[int], sampling: Sampling) -> int:
-        """The most tokens that a completion of a prompt can have."""
-        return min(sampling.max_tokens, self.card.context - len(ids))
+    def max_new_tokens(self, ids: list[int], sampling: Sampling, prompt: Prompt = NO_PROMPT) -> int:
+        """The most tokens that a completion of a prompt can have; a thought leaves room for its reply."""
+        room = self.card.context - len(ids)
+        if prompt.asks_for_thought:
+            return min(prompt.think, room - min(sampling.max_tokens, room // 2))
+        return min(sampling.max_tokens, room)
 
     def generate(self, ids: list[int], sampling: Sampling, max_tokens: int) -> Iterator[Piece]:
         """One completion: prefill, then decode with draft tokens where there is a drafter."""

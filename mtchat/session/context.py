@@ -5,7 +5,7 @@ from itertools import groupby
 
 from mtchat.session.provenance import EVERYTHING, ContextPlan
 from mtchat.session.session import Session
-from mtchat.session.turn import FOLDED, FORGOTTEN, KEPT, Turn
+from mtchat.session.turn import FOLDED, FORGOTTEN, INTERRUPTED, KEPT, Turn
 
 
 def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
@@ -29,8 +29,8 @@ def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
 
 
 def is_emptied(turn: Turn) -> bool:
-    """Whether a turn has no code on this branch because a later one has the whole program."""
-    return turn.status == KEPT and not turn.chunk
+    """Whether a turn has no code: a later one has the whole program, or it was interrupted in its thought."""
+    return turn.status in (KEPT, INTERRUPTED) and not turn.chunk
 
 
 def describe_turns(numbers: Sequence[int]) -> str:

@@ -1,10 +1,11 @@
 """What goes into a model and what comes out: prompt, pieces of text, token counts, the model's card."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 FILE_KEY: Final = "file key"
+UNTRAINED, ABLE, ALWAYS = "untrained", "able", "always"
 
 
 def file_key(name: str) -> Mapping[str, str]:
@@ -34,6 +35,9 @@ class Prompt:
     `opening` is how the reply begins; it is part of the context, and the model goes on from it. `begun` is
     code that the text ends with and that belongs to what the model writes: the user has begun it. `marks`
     says where in the text a mark is meant, and which; all else is words, whatever it looks like.
+
+    `think` is the most tokens of a thought before the reply, 0 for none. While `thought` is None the model is
+    asked for the thought, without the opening; with a thought, for the reply after it.
     """
 
     text: str = ""
@@ -41,6 +45,13 @@ class Prompt:
     opening: str = ""
     begun: str = ""
     marks: tuple[tuple[int, str], ...] = field(default=(), compare=False)
+    think: int = 0
+    thought: str | None = None
+
+    @property
+    def asks_for_thought(self) -> bool:
+        """Whether the completion of this prompt is a thought, which ends where the model closes it."""
+        return self.think > 0 and self.thought is None and bool(self.messages)
 
 
 def join_parts(*parts: str | SpecialToken) -> Prompt:
@@ -77,6 +88,7 @@ class Usage:
     "stop" (it ended by itself), "length" (max_tokens, or the context is full), "cut" (the family's cut rule
     ended it) or "interrupted" (the user stopped it). `logprob` is the log-probability of the completion under
     the model itself, whatever the sampling, and `min_logprob` that of its least likely token, in nats.
+    A thought before the completion counts apart, as `thought_tokens` and `thought_seconds`.
     """
 
     prompt_tokens: int = field(default=0, metadata=file_key("prompt"))
@@ -87,6 +99,19 @@ class Usage:
     finish: str = ""
     logprob: float = 0.0
     min_logprob: float = field(default=0.0, metadata=file_key("least"))
+    thought_tokens: int = 0
+    thought_seconds: float = 0.0
+
+    def after_thought(self, thought: "Usage") -> "Usage":
+        """The cost of a completion together with that of the thought before it."""
+        return replace(
+            self,
+            prompt_tokens=thought.prompt_tokens,
+            cached_tokens=thought.cached_tokens,
+            prefill_seconds=thought.prefill_seconds + self.prefill_seconds,
+            thought_tokens=thought.completion_tokens,
+            thought_seconds=thought.decode_seconds,
+        )
 
     @property
     def mean_logprob(self) -> float:
@@ -106,7 +131,9 @@ class Piece:
 class ModelCard:
     """What the rest of the program knows about a model: `architecture` as in config.json, `chat` when it
     has a chat template, `context` the tokens it can see, `fingerprint` a SHA-256 of its weights, `marks` what
-    its tokenizer has beside words, such as <|endoftext|> and the marks of a hole.
+    its tokenizer has beside words, such as <|endoftext|> and the marks of a hole. `thinks` says whether it
+    can be asked for a thought before its reply: "" (no), UNTRAINED (its template has no form of a thought),
+    ABLE (it can do with and without) or ALWAYS (it was made to think before each reply).
 
     `notes` are what its user is told once: about its licence, or how it was read.
     """
@@ -120,3 +147,4 @@ class ModelCard:
     licence: str = ""
     notes: tuple[str, ...] = ()
     marks: frozenset[str] = frozenset()
+    thinks: str = ""

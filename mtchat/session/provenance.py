@@ -42,6 +42,8 @@ class GenerationRecord:
     `state` is what was said before the instruction about the program so far: its last output, its variables.
     A turn that replaces another has that turn's, so that the prompts of later turns begin as they did.
     `drops_repeats` says that the rules removed what only repeats earlier code, which older sessions keep.
+    `think` is the most tokens that the model might think before the code, 0 for none, and `thought` is what
+    it thought; no prompt of a later turn shows it.
     """
 
     model: str = ""
@@ -54,6 +56,8 @@ class GenerationRecord:
     context: ContextPlan = EVERYTHING
     state: str = ""
     drops_repeats: bool = False
+    think: int = 0
+    thought: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,8 @@ class ProvenanceRecord:
     state: str = ""
     steps: tuple[int, ...] = ()
     drops_repeats: bool = False
+    think: int = 0
+    thought: str = ""
 
 
 # in every file; what was added later is left out where it says nothing, so that older turns keep their ids
@@ -178,6 +184,8 @@ def record_of(provenance: Provenance) -> ProvenanceRecord:
         forgotten=provenance.context.forgotten,
         state=provenance.state,
         drops_repeats=provenance.drops_repeats,
+        think=provenance.think,
+        thought=provenance.thought,
     )
     match provenance:
         case Step(error=error, files=files, rederives=rederives):
@@ -208,6 +216,8 @@ def provenance_of(flat: ProvenanceRecord) -> Provenance:
         context,
         flat.state,
         flat.drops_repeats,
+        flat.think,
+        flat.thought,
     )
     shared = {name: getattr(found, name) for name in GenerationRecord.__dataclass_fields__}
     if flat.afresh:

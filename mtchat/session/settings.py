@@ -7,7 +7,10 @@ from typing import Any, Self
 
 from mtchat.errors import UsageError
 from mtchat.session import language as languages
+from mtchat.session.prompt import ABLE, ALWAYS, ModelCard
 
+MOST_THOUGHT = 100_000
+THOUGHT_TOKENS = 1024  # of a thought, if the user gives no number
 PROCESSES = 64  # and threads, that one run may have; no setting changes it
 
 
@@ -77,16 +80,20 @@ class Settings:
     ask: str = "auto"
     corrections: bool = True
     state: bool = True
+    think: str = "auto"
+    thoughts: bool = False
     language: str = languages.PYTHON.name
 
     def __post_init__(self) -> None:
         check_numbers(self)
         for name, words in {"run": (ON, ASK, OFF), **CHOICES}.items():
             check_word(name, getattr(self, name), words)
-        for name in ("corrections", "state"):
+        for name in ("corrections", "state", "thoughts"):
             if type(value := getattr(self, name)) is not bool:
                 raise UsageError(f"{name} must be True or False, not {brief(value)}")
         check_policy(self.policy)
+        if not isinstance(self.think, str) or parse_think(self.think) != self.think:
+            raise UsageError(f'think must be a text such as "off" or "512", not {brief(self.think)}')
         if not isinstance(self.language, str):
             raise UsageError(f"language must be a name such as python or go, not {brief(self.language)}")
         languages.parse_language(self.language)
@@ -108,6 +115,8 @@ class Settings:
             return replace(self, policy=check_policy(text.strip(), text))
         if name == "language":
             return replace(self, language=languages.parse_language(text).name)
+        if name == "think":
+            return replace(self, think=parse_think(text))
         if name in CHOICES:
             return replace(self, **{name: parse_choice(name, text)})  # type: ignore[arg-type]
         if name == "run":
@@ -142,6 +151,8 @@ HELP = {
     "ask": "when to ask for clarification: auto (if ambiguous), always (if candidates differ), never",
     "corrections": "on: instructions that read as corrections edit the earlier turn; off: they are new steps",
     "state": "on: prompts show variables and the last output, if the policy does so; off: never",
+    "think": "thinking before the code: off, on, N (at most N tokens), auto (models made to think do)",
+    "thoughts": "on: thoughts are shown while the model thinks; off: only a count of their tokens",
     "language": "language of new sessions, such as javascript or go; only python programs are run",
 }
 
@@ -195,7 +206,7 @@ UNITS = {
     "output_kib": Unit("KiB", BYTES, KIB, "512, 512K or 2 MiB"),
 }
 
-ON, ASK, OFF = "on", "ask", "off"
+ON, ASK, OFF, AUTO = "on", "ask", "off", "auto"
 WORDS = {"on": True, "yes": True, "true": True, "off": False, "no": False, "false": False}
 
 
@@ -270,6 +281,34 @@ def parse_choice(name: str, text: str) -> str:
     if word not in CHOICES[name]:
         raise UsageError(f"{name} must be one of {', '.join(CHOICES[name])}, not {text!r}")
     return word
+
+
+def parse_think(text: str) -> str:
+    """Whether the model thinks, as typed: auto, off, on, or the most tokens of a thought."""
+    word = text.strip().lower()
+    if word == AUTO:
+        return AUTO
+    if word in WORDS:
+        return format_value(WORDS[word])
+    if not word.isascii() or not word.isdigit():
+        raise UsageError(f"think must be off, on, auto or a number of tokens such as 512, not {text!r}")
+    number = int(word[:LONGEST])
+    if number > MOST_THOUGHT:
+        raise UsageError(f"think must be at most {MOST_THOUGHT} tokens, not {brief(number)}")
+    return str(number) if number else OFF
+
+
+def thought_budget(setting: str, card: ModelCard) -> int:
+    """The most tokens that a model thinks before a reply, with the setting `think`; 0 for no thought.
+
+    With a number, a model thinks that its chat template has no form of a thought for.
+    """
+    if not card.thinks or setting == OFF:
+        return 0
+    if setting.isdigit():
+        return int(setting)
+    wanted = card.thinks == ALWAYS or (setting == ON and card.thinks == ABLE)
+    return min(THOUGHT_TOKENS, card.context // 4) if wanted else 0
 
 
 def parse_run_mode(text: str) -> str:

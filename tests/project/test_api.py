@@ -73,6 +73,7 @@ PUBLIC = [
     "Session",
     "Settings",
     "Step",
+    "ThoughtWritten",
     "Turn",
     "TurnResult",
     "TurnWritten",

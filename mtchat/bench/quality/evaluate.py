@@ -58,7 +58,7 @@ class UsageMeter(ReadyModel):
     def __init__(self, model: Model, limit: TimeLimit = ENDLESS) -> None:
         super().__init__(model)
         self.limit = limit
-        self.prompt_tokens = self.written = self.tried = self.mended = 0
+        self.prompt_tokens = self.written = self.thought = self.tried = self.mended = 0
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         last = Usage()
@@ -68,7 +68,7 @@ class UsageMeter(ReadyModel):
                 last = piece.usage
                 yield piece
         finally:
-            self.add_usage({0: last})
+            self.add_usage(prompt, {0: last})
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
         last: dict[int, Usage] = {}
@@ -78,11 +78,15 @@ class UsageMeter(ReadyModel):
                 last[number] = piece.usage
                 yield number, piece
         finally:
-            self.add_usage(last)
+            self.add_usage(prompt, last)
 
-    def add_usage(self, usages: dict[int, Usage]) -> None:
+    def add_usage(self, prompt: Prompt, usages: dict[int, Usage]) -> None:
+        written = sum(each.completion_tokens for each in usages.values())
+        if prompt.asks_for_thought:
+            self.thought += written
+            return  # the prompt of the reply after it is longer and counts both
+        self.written += written
         self.prompt_tokens += max((each.prompt_tokens for each in usages.values()), default=0)
-        self.written += sum(each.completion_tokens for each in usages.values())
 
     def on_event(self, event: Event) -> None:
         match event:
@@ -222,6 +226,7 @@ def run_task(
         program=program,
         prompt_tokens=meter.prompt_tokens,
         written=meter.written,
+        thought=meter.thought,
         seconds=round(time.monotonic() - began, 3),
         tried=meter.tried,
         mended=meter.mended,

@@ -164,8 +164,10 @@ def describe_costs(found: RunStatistics) -> str:
         f"questions: {took.asked:,} asked; {took.answered:,} had an interpretation that passes "
         f"(the first one in {took.needless:,} of them)\n"
     )
+    thought = f", {took.thought:,} thought" * bool(took.thought)
     return questions * bool(took.asked) + (
-        f"tokens: {took.prompt_tokens:,} prompt, {took.written:,} completion; {took.seconds:,.1f} s{each}\n"
+        f"tokens: {took.prompt_tokens:,} prompt, {took.written:,} completion{thought}; "
+        f"{took.seconds:,.1f} s{each}\n"
         f"extra candidates: {took.tried:,}; turns improved: {took.mended:,}\n"
     )
 

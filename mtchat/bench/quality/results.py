@@ -143,6 +143,7 @@ class RunCosts:
     asked: int = 0
     answered: int = 0
     needless: int = 0
+    thought: int = 0
 
 
 @dataclass(frozen=True)
@@ -264,4 +265,5 @@ def add_costs(rows: Iterable[ScoredSample]) -> RunCosts:
         sum(row.asked for row in rows),
         sum(row.answered for row in rows),
         sum(row.needless for row in rows),
+        sum(row.thought for row in rows),
     )

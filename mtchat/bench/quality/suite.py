@@ -68,11 +68,12 @@ class ScoredSample:
     """One line of a run's results: one sample of one conversation, scored.
 
     `turns` counts the instructions; `written` the tokens generated over all candidates, in `seconds` of wall
-    clock. `tried` counts the extra candidates and `mended` the turns that a policy changed; `certainty` is
-    the mean log-probability of a token of each turn, in nats, and `clock` the seconds of each turn. A
-    simulated user was `asked` questions, `answered` those for which some interpretation passes, and of these
-    `needless` counts those whose first interpretation passes. `readings` says what each instruction was taken
-    for, such as "step" or "change 2". `measures` says what the program is like; older files lack it.
+    clock, and `thought` those of thoughts, which are counted apart. `tried` counts the extra candidates and
+    `mended` the turns that a policy changed; `certainty` is the mean log-probability of a token of each turn,
+    in nats, and `clock` the seconds of each turn. A simulated user was `asked` questions, `answered` those
+    for which some interpretation passes, and of these `needless` counts those whose first interpretation
+    passes. `readings` says what each instruction was taken for, such as "step" or "change 2". `measures` says
+    what the program is like; older files lack it.
     """
 
     problem: str
@@ -97,6 +98,7 @@ class ScoredSample:
     needless: int = 0
     readings: tuple[str, ...] = ()
     measures: ProgramMeasures | None = None
+    thought: int = 0
 
     def measured(self) -> ProgramMeasures:
         """The measures of the program; those of a row that lacks them do not know the reference."""

@@ -93,7 +93,7 @@ class RecapHandler:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.show = TurnView(console.view, hint=console.hint)
+        self.show = TurnView(console.view, hint=console.hint, thoughts=console.chat.settings.thoughts)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, TurnWritten):

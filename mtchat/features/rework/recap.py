@@ -34,7 +34,8 @@ def write_recap(generator: "TurnGenerator", session: Session, sampling: Sampling
     request = TurnRequest(root, last.full_instruction, generator.signed(rewrite, sampling))
     written = generator.write(prompt_that_fits(generator, request), sampling)
     stopped = written.usage.finish == "interrupted"
-    provenance = replace(request.provenance, rules=generator.policy.rules and not stopped)
+    rules = generator.policy.rules and not stopped
+    provenance = replace(request.provenance, rules=rules, thought=written.thought)
     chunk = generator.chunk(written.text, root, last.full_instruction, provenance)
     if not chunk.strip():
         return session
@@ -53,7 +54,7 @@ def is_recap(made: Provenance, last: Turn) -> bool:
 def prompt_that_fits(generator: "TurnGenerator", request: TurnRequest) -> Prompt:
     """The prompt that asks for the whole program; MtchatError if it does not fit the model."""
     prompt, sampling = request.prompt(generator.family, ()), request.provenance.sampling
-    room = generator.room(sampling)
+    room = generator.room(sampling, request.provenance.think)
     if room is not None and room.count(prompt) > room.most:
         raise MtchatError(
             f"the instructions take {room.count(prompt)} tokens together, but the context window of "

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
@@ -15,12 +16,12 @@ import jinja2.ext
 import jinja2.sandbox
 
 from mtchat.errors import ModelError
+from mtchat.inference.tokens.thought import ANSWERED, TAG, find_format
 from mtchat.inference.tokens.tokenizer import FIRST_PRIVATE, LAST_PRIVATE, TextPart, Tokenizer
 from mtchat.session.prompt import Message
 
-# each model family has its own name for this switch; templates ignore the others
-UNTHINKING = {"enable_thinking": False, "thinking": False, "thinking_budget": 0}
 TemplateMessages = Sequence[Mapping[str, object]]
+NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 
 class TemplateRefusedError(Exception):
@@ -49,10 +50,15 @@ class ChatTemplate:
         self.names = dict(names)
         self.compiled: Any = guard(lambda: environment().from_string(source))
 
-    def render(self, turns: TemplateMessages, opened: bool = True) -> str:
-        """The text of a conversation; `opened` ends it where the assistant's reply starts."""
+    def render(
+        self, turns: TemplateMessages, opened: bool = True, options: Mapping[str, object] = NO_OPTIONS
+    ) -> str:
+        """The text of a conversation; `opened` ends it where the assistant's reply starts.
+
+        `options` are what the template offers beside, such as a switch for thinking.
+        """
         given = {"messages": [dict(turn) for turn in turns], "tools": None, "documents": None}
-        known = {**UNTHINKING, **TOKENS, **self.names, **given, "add_generation_prompt": opened}
+        known = {**options, **TOKENS, **self.names, **given, "add_generation_prompt": opened}
         return str(guard(lambda: self.compiled.render(**known)))
 
 
@@ -102,16 +108,7 @@ PROBE = tuple(
     Message(role, f"probe{number}word")
     for number, role in enumerate(("system", "user", "assistant", "user"), start=1)
 )
-ANSWER = Message("assistant", "probe5word")
-TAG = r"think(?:ing)?|thought|reason(?:ing)?|seed:think"
-THOUGHT = re.compile(  # at the end of a context
-    rf"(?P<open><(?:{TAG})>|\[THINK\]|<\|begin_of_thought\|>|<\|START_THINKING\|>)\s*\Z", re.IGNORECASE
-)
-CLOSING = {
-    "[THINK]": "[/THINK]",
-    "<|begin_of_thought|>": "<|end_of_thought|>",
-    "<|START_THINKING|>": "<|END_THINKING|>",
-}
+ANSWER = Message("assistant", ANSWERED)
 TAGS = re.compile(rf"</?(?:{TAG})>|\[/?THINK\]", re.IGNORECASE)
 UNOPENED = "the chat template of {} does not open the reply, so replies may begin with template text"
 
@@ -129,10 +126,23 @@ class ChatFormat:
             self.template = ChatTemplate(tokenizer.template, tokenizer.names)
         except TemplateRefusedError as error:
             raise ModelError(f"cannot read the chat template of {name}: {error}") from error
-        self.form, self.opening, self.note = self.choose_format()
+        self.form = self.choose_format()
+        self.thoughts = find_format(
+            self.template.source,
+            self.render_probe,
+            PROBE[-1].content,
+            lambda found: self.find_opening(found.off)[0],
+            tuple(tokenizer.special_names),
+        )
+        self.opening, self.note = self.find_opening(self.thoughts.off)
 
-    def parts(self, messages: Sequence[Message]) -> list[TextPart]:
-        """The context of a conversation, up to the start of the reply."""
+    def parts(
+        self, messages: Sequence[Message], think: int = 0, thought: str | None = None
+    ) -> list[TextPart]:
+        """The context of a conversation, up to the start of the reply.
+
+        With `think`, the most tokens of a thought, it ends in an open one, or in that `thought`, closed.
+        """
         said = "".join(message.content for message in messages)
         letter = next(chr(code) for code in range(FIRST_PRIVATE, LAST_PRIVATE) if chr(code) not in said)
         kept = [
@@ -140,27 +150,52 @@ class ChatFormat:
             for each in messages
         ]
         try:
-            text = self.template.render(self.form(merge_roles(kept)))
+            options = self.thoughts.values(think)
+            text = self.template.render(self.form(merge_roles(kept)), options=options)
         except TemplateRefusedError as error:
             raise ModelError(
                 f"the chat template of {self.name} refuses this conversation: {error}; /undo a turn "
                 "or use another model"
             ) from error
-        text = close_thought(text + self.opening)
-        return [
+        text = text + self.thoughts.opens if think else self.close_thought(text + self.opening)
+        found = [
             TextPart(part.text.replace(letter, ""), part.special)
             for part in self.tokenizer.split_special(text)
         ]
+        if think and thought is not None:
+            closing = self.tokenizer.split_special(self.thoughts.closes)
+            found += [TextPart(thought.strip()), *closing]
+        return [part for part in found if part.text]
 
-    def choose_format(self) -> tuple[Form, str, str]:
-        """The first message format in which the template keeps all messages, what must be added to open the
-        reply, and a note for the user."""
+    @property
+    def thought_marks(self) -> frozenset[str]:
+        """The special tokens that open and close a thought."""
+        around = self.tokenizer.split_special(self.thoughts.opens + self.thoughts.closes)
+        usual = (name for name in self.tokenizer.special_names if TAGS.fullmatch(name))
+        return frozenset({*(part.text for part in around if part.special), *usual})
+
+    def close_thought(self, text: str) -> str:
+        """Close a thought that is open at the end of a context, so that the reply comes next."""
+        return text.rstrip() + self.thoughts.empty if self.thoughts.left_open else text
+
+    def render_probe(self, options: Mapping[str, object], answer: Mapping[str, object] | None) -> str | None:
+        """The probe conversation, with or without an answer; None if the template refuses it."""
+        turns = [dict(each) for each in self.form(PROBE if answer is None else (*PROBE, ANSWER))]
+        if answer is not None:
+            turns[-1].update(answer)
+        try:
+            return self.template.render(turns, opened=answer is None, options=options)
+        except TemplateRefusedError:
+            return None
+
+    def choose_format(self) -> Form:
+        """The first message format in which the template keeps all messages."""
         why = "it drops messages"
         for form in FORMS:
             try:
                 text = self.template.render(form(PROBE))
                 if says_all(text, PROBE):
-                    return form, *self.find_opening(form, text)
+                    return form
             except TemplateRefusedError as error:
                 why = str(error)
         raise ModelError(
@@ -168,14 +203,15 @@ class ChatFormat:
             "with another template"
         )
 
-    def find_opening(self, form: Form, text: str) -> tuple[str, str]:
+    def find_opening(self, options: Mapping[str, object]) -> tuple[str, str]:
         """What precedes a reply in a rendered conversation but is missing at the end of a prompt; a note.
 
         That happens if the template does not open the reply, or if a thought or a channel would come first.
         """
         try:
-            record = self.template.render(form((*PROBE, ANSWER)), opened=False)
-            unopened = self.template.render(form(PROBE), opened=False) == text
+            text = self.template.render(self.form(PROBE), options=options)
+            record = self.template.render(self.form((*PROBE, ANSWER)), opened=False, options=options)
+            unopened = self.template.render(self.form(PROBE), opened=False, options=options) == text
         except TemplateRefusedError:
             return "", ""
         asked = PROBE[-1].content
@@ -233,12 +269,3 @@ FORMS: tuple[Form, ...] = (
     as_text_parts,
     lambda messages: as_text_parts(merge_roles([*fold_system(messages)])),
 )
-
-
-def close_thought(text: str) -> str:
-    """Close a thought that is open at the end of a context, so that the reply comes next."""
-    match = THOUGHT.search(text)
-    if match is None:
-        return text
-    tag = match["open"]
-    return f"{text.rstrip()}\n\n{CLOSING.get(tag, tag.replace('<', '</'))}\n\n"
