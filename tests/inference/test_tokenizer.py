@@ -90,7 +90,8 @@ def test_a_kind_of_vocabulary_that_is_not_read_is_refused_by_its_name(kind: str)
         ("gpt-2", "x1234", ["x", "1234"]),
         ("starcoder", "x12", ["x", "1", "2"]),
         ("deepseek-coder", "a\n\nb", ["a", "Ċ", "Ċ", "b"]),
-        ("deepseek-llm", "a1234", None),
+        ("deepseek-llm", "a1234", ["a", "1234"]),
+        ("klingon", "a1234", None),
         ("falcon", "1234", ["123", "4"]),
     ],
 )

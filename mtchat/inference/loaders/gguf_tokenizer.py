@@ -1,82 +1,17 @@
-"""Builds the tokenizer of a GGUF file from its vocabulary, and checks it against that vocabulary.
-
-Byte-level vocabularies split text by patterns before pairs are merged; their names and patterns are
-llama.cpp's (src/llama-vocab.cpp). Each pattern splits what the one before it left; the text between two
-matches is a piece of its own.
-"""
+"""Builds the tokenizer of a GGUF file from its vocabulary, and checks it against that vocabulary."""
 
 import mmap
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mtchat.errors import ModelError
 from mtchat.inference.loaders.gguf_reader import ARRAY, SCALARS, STRING, GgufReader, read_gguf
+from mtchat.inference.loaders.split_rules import SPLIT_RULES
 from mtchat.inference.tokens.tokenizer import Tokenizer
-
-SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
-SIGNS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
-SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-LOWER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
-UPPER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
-PATHS = r" ?[^\s\p{L}\p{N}]+[\r\n/]*"
-
-GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
-QWEN2 = rf"{SHORT}|{WORD}|\p{{N}}|{SIGNS}|{SPACES}"
-ACCENTED = r"[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
-QWEN35 = rf"{SHORT}|{ACCENTED}|{SPACES}"
-LLAMA3 = rf"{SHORT}|{WORD}|\p{{N}}{{1,3}}|{SIGNS}|{SPACES}"
-TEKKEN = rf"{LOWER}|{UPPER}|\p{{N}}|{PATHS}|{SPACES}"
-GPT4O = rf"{LOWER}{SHORT}?|{UPPER}{SHORT}?|\p{{N}}{{1,3}}|{PATHS}|{SPACES}"
-SEED = rf"{SHORT}|{WORD}|\p{{N}}| ?[^\s\p{{L}}\p{{N}}\r\n]+|{SPACES}"
-BAILING = rf"'(?i:[sdmt]|ll|ve|re)|{WORD}|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
-CJK = r"[一-龥぀-ゟ゠-ヿ]+"
-DEEPSEEK3 = (
-    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
-    rf"| ?[\p{{P}}\p{{S}}]+[\r\n]*|{SPACES}"
-)
-HAN = r"[一-龥ࠀ-一가-퟿]+"
-
-
-@dataclass(frozen=True)
-class SplitRule:
-    """Patterns in order; with `whole`, a piece that is a token is not merged; `bos` starts each text."""
-
-    patterns: tuple[str, ...]
-    whole: bool = False
-    bos: bool = False
-
-
-DEFAULT = SplitRule((r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"))
-DIGITS = SplitRule((r"\p{N}", GPT2))
-PLAIN = SplitRule((GPT2,))
-
-SPLIT_RULES = {
-    "default": DEFAULT,
-    **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling"), PLAIN),
-    **dict.fromkeys(("gigachat", "a.x-4.0", "mellum", "exaone4"), PLAIN),
-    **dict.fromkeys(("starcoder", "refact", "command-r", "smollm", "codeshell", "exaone"), DIGITS),
-    "minerva-7b": DIGITS,
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "kormo", "megrez", "stablelm2"), SplitRule((QWEN2,))),
-    **dict.fromkeys(("hunyuan", "grok-2"), SplitRule((QWEN2,))),
-    "qwen35": SplitRule((QWEN35,)),
-    **dict.fromkeys(
-        ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"),
-        SplitRule((LLAMA3,), whole=True, bos=True),
-    ),
-    **dict.fromkeys(("dbrx", "smaug-bpe", "glm4", "chatglm-bpe"), SplitRule((LLAMA3,))),
-    "tekken": SplitRule((TEKKEN,), whole=True, bos=True),
-    **dict.fromkeys(("gpt-4o", "llama4", "kanana2"), SplitRule((GPT4O,))),
-    "seed-coder": SplitRule((SEED,)),
-    **dict.fromkeys(("bailingmoe", "bailingmoe2", "llada-moe"), SplitRule((BAILING,))),
-    "falcon": SplitRule((r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]")),
-    "deepseek-coder": SplitRule((r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", HAN, r"\p{N}")),
-    **dict.fromkeys(("deepseek-v3", "hunyuan-dense"), SplitRule((r"\p{N}{1,3}", CJK, DEEPSEEK3))),
-}
-
 
 PREFIX = "tokenizer.ggml."
 TEMPLATE = "tokenizer.chat_template"
@@ -178,23 +113,27 @@ class VocabularyReader(GgufReader):
         return self.take(f"{count}{SCALARS[kind]}")
 
 
-# special tokens that some files list as ordinary words; llama.cpp treats them as special
-MISTYPED = {
-    *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>"),
-    *(
-        "<|end|>",
-        "<|return|>",
-        "<|call|>",
-        "<|fim_prefix|>",
-        "<|fim_suffix|>",
-        "<|fim_middle|>",
-        "<|fim_pad|>",
-    ),
-    *("<|fim_pad|>", "<start_of_turn>", "<end_of_turn>", "<EOT>", "_<EOT>", "<｜end▁of▁sentence｜>"),
+# special tokens that some files list as ordinary words, and the key that names another token instead
+SPECIAL_NAMES = (
+    "<|eot_id|> <|im_start|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <start_of_turn> "
+    "<end_of_turn> <|endoftext|> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|> <end_of_utterance> "
+    "<eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> [e~[ <|ifm|im_end|>"
+)
+INFILL_NAMES = {
+    "fim_pre_token_id": "<|fim_prefix|> <fim-prefix> <fim_prefix> <｜fim▁begin｜> <PRE> ▁<PRE> "
+    "<|code_prefix|> <|prefix|> <|plamo:fim_prefix|>",
+    "fim_suf_token_id": "<|fim_suffix|> <fim-suffix> <fim_suffix> <｜fim▁hole｜> <SUF> ▁<SUF> "
+    "<|code_suffix|> <|suffix|> <|plamo:fim_suffix|>",
+    "fim_mid_token_id": "<|fim_middle|> <fim-middle> <fim_middle> <｜fim▁end｜> <MID> ▁<MID> "
+    "<|code_middle|> <|middle|> <|plamo:fim_middle|>",
+    "fim_pad_token_id": "<|fim_pad|> <fim-pad> <fim_pad> <PAD> [PAD]",
+    "fim_rep_token_id": "<|fim_repo|> <|repo_name|> <fim-repo> <REPO> <reponame>",
+    "fim_sep_token_id": "<|file_sep|> <|plamo:file_separator|>",
 }
 ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 NAMES = {"bos": "bos_token", "eos": "eos_token", "unknown": "unk_token", "padding": "pad_token"}
 SPACE = "▁"
+FIRST_RUN = 0x10F000  # a private code point: letters that nobody writes
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
@@ -211,47 +150,80 @@ def read_tokenizer(file: Path) -> Tokenizer:
 
 def build_tokenizer(table: GgufVocabulary, place: str) -> Tokenizer:
     kind = str(table.metadata.get("model", ""))
-    makers = {"gpt2": byte_level, "llama": sentencepiece}
+    makers = {"gpt2": byte_pair, "gemma4": byte_pair, "llama": sentencepiece}
     if kind not in makers:
         raise ModelError(
             f"cannot read the vocabulary of {place}: its kind is {kind!r}, and mtchat supports "
             f"{', '.join(makers)}; give a folder with the model's safetensors and tokenizer.json"
         )
-    backend, bos = makers[kind](table, place)
+    backend, starts = makers[kind](table, place)
     add_special_tokens(backend, table)
     numbers = {name: table.token_id(f"{name}_token_id") for name in NAMES}
     if kind == "llama":  # the default ids
         usual = {"bos": 1, "eos": 2, "unknown": 0}
         numbers |= {name: usual[name] for name in usual if numbers[name] is None and len(table.tokens) > 2}
     names = {NAMES[name]: table.tokens[number] for name, number in numbers.items() if number is not None}
-    if table.flag("add_bos_token", bos) and (first := names.get("bos_token")):
+    if starts and (first := names.get("bos_token")):
         add_bos(backend, first)
     ends = frozenset(each for each in (numbers["eos"], *map(table.token_id, ENDS)) if each is not None)
     return Tokenizer(backend, names, table.template, ends)
 
 
-def byte_level(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
-    """A byte-level BPE as GPT-2's: text becomes letters that stand for bytes, and pairs are merged."""
+def byte_pair(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
+    """A byte-pair vocabulary, and whether texts start with BOS.
+
+    Text is split by patterns, then pairs are merged in the file's order.
+    """
     from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
 
-    name = str(table.metadata.get("pre", "")) or "default"
-    if name not in SPLIT_RULES:
+    name = "gemma4" if table.metadata.get("model") == "gemma4" else str(table.metadata.get("pre", ""))
+    split = SPLIT_RULES.get(name or "default")
+    if split is None:
         raise ModelError(
             f"cannot read the vocabulary of {place}: its pre-tokenizer {name!r} is not supported; "
             "give a folder with the model's safetensors and tokenizer.json"
         )
-    split = SPLIT_RULES[name]
     words = {word: id for id, word in enumerate(table.tokens) if word}
     pairs = [
         pair for pair in map(split_merge, table.merges) if "".join(pair) in words and words.keys() >= {*pair}
     ]
-    backend = Tokenizer(BPE(words, pairs, ignore_merges=split.whole))
-    steps = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in split.patterns]
-    bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([*steps, bytes_])
-    backend.decoder = decoders.ByteLevel()
-    return backend, split.bos
+    backend = Tokenizer(BPE(words, pairs, ignore_merges=split.whole, byte_fallback=split.raw))
+    steps: list[Any] = [pre_tokenizers.Split(Regex(each), "isolated") for each in split.patterns]
+    if split.raw:
+        runs = unmerged_runs(words, table, backend) if split.lines else {}
+        if runs:
+            words = {runs.get(word, word): id for word, id in words.items()}
+            pairs = [pair for pair in pairs if not runs.keys() & {*pair, "".join(pair)}]
+            backend = Tokenizer(BPE(words, pairs, byte_fallback=True))
+        spell_raw(backend, steps, runs)
+    else:
+        backend.decoder = decoders.ByteLevel()
+        steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
+    backend.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    return backend, split.lines or table.flag("add_bos_token", split.bos)
+
+
+def unmerged_runs(words: Mapping[str, int], table: GgufVocabulary, backend: Any) -> dict[str, str]:
+    """Runs of line breaks that are tokens but that no merges make, each with a letter to stand for it."""
+    found = [word for word, id in words.items() if table.types[id] == NORMAL and re.fullmatch(r"\n\n+", word)]
+    return {run: chr(FIRST_RUN + len(run)) for run in found if backend.encode(run).ids != [words[run]]}
+
+
+def spell_raw(backend: Any, steps: list[Any], runs: Mapping[str, str]) -> None:
+    """Spell text as the vocabulary does: ▁ for a space, and one letter for a run of line breaks in `runs`."""
+    from tokenizers import Regex, decoders, normalizers, pre_tokenizers
+
+    exact = [(Regex(rf"(?<!\n)\n{{{len(run)}}}(?!\n)"), letter) for run, letter in runs.items()]
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Replace(" ", SPACE), *(normalizers.Replace(*each) for each in exact)]
+    )
+    back = [decoders.Replace(letter, run) for run, letter in runs.items()]
+    backend.decoder = decoders.Sequence(
+        [*back, decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    if runs:
+        steps.insert(0, pre_tokenizers.Split(Regex(f"[{''.join(runs.values())}]"), "isolated"))
 
 
 def split_merge(merge: str) -> tuple[str, str]:
@@ -276,13 +248,18 @@ def sentencepiece(table: GgufVocabulary, place: str) -> tuple[Any, bool]:
     stripped = [decoders.Strip(" ", 1, 0)] if spaced else []
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *stripped]
     backend.decoder = decoders.Sequence(steps)
-    return backend, True
+    return backend, table.flag("add_bos_token", True)
 
 
 def merge_pairs(words: dict[str, int], table: GgufVocabulary) -> Iterator[tuple[str, str]]:
-    """Each pair of words that forms a word, best score first."""
+    """Each pair of words that forms a word, best score first and then the lower id.
+
+    llama.cpp lets equal scores merge from left to right. In the files where scores are equal, all are,
+    because the original tokenizer has none and merges by id.
+    """
     found = []
-    words = {word: id for word, id in words.items() if table.types[id] == NORMAL}
+    whole = (CONTROL, UNKNOWN, BYTE)  # never the sum of what people write
+    words = {word: id for word, id in words.items() if table.types[id] not in whole}
     for word, id in words.items():
         for at in range(1, len(word)):
             left, right = word[:at], word[at:]
@@ -296,25 +273,42 @@ def add_special_tokens(backend: Any, table: GgufVocabulary) -> None:
     """Add the special tokens: control tokens have no text, user-defined ones do; neither is ever split."""
     from tokenizers import AddedToken
 
-    special = [id for id, kind in enumerate(table.types) if kind in (CONTROL, UNKNOWN) and table.tokens[id]]
-    known = set(special)
-    special += [id for id, word in enumerate(table.tokens) if word in MISTYPED and id not in known]
-    known = set(special)
-    defined = [
-        id
-        for id, kind in enumerate(table.types)
-        if kind == USER_DEFINED and id not in known and table.tokens[id]
-    ]
+    special, defined = special_ids(table)
     # their special tokens swallow the spaces after them
     after = "phi-3" in table.name.lower() or "phi3" in table.name.lower()
     keeps = ("<unk>", "<s>", "<|endoftext|>")
-    backend.add_special_tokens(
-        [
-            AddedToken(word, normalized=False, special=True, rstrip=after and word not in keeps)
-            for word in (table.tokens[id] for id in special)
+
+    def added(ids: list[int], special: bool) -> list[AddedToken]:
+        words = [table.tokens[id] for id in ids]
+        swallows = [after and word not in keeps for word in words]
+        return [
+            AddedToken(word, normalized=False, special=special, rstrip=each)
+            for word, each in zip(words, swallows, strict=True)
         ]
-    )
-    backend.add_tokens([AddedToken(table.tokens[id], normalized=False) for id in defined])
+
+    backend.add_special_tokens(added(special, True))
+    backend.add_tokens(added(defined, False))
+
+
+def special_ids(table: GgufVocabulary) -> tuple[list[int], list[int]]:
+    """The ids of the control tokens and of the user-defined ones, by their types and by their names.
+
+    A name alone says nothing where the word is a sum of others, as <PAD> can be in code, or where it is
+    HTML as well, as </s> is.
+    """
+    names = set(SPECIAL_NAMES.split())
+    for key, each in INFILL_NAMES.items():
+        names |= set(each.split()) if table.token_id(key) is None else set()
+    ordinary = {word for word, kind in zip(table.tokens, table.types, strict=True) if kind == NORMAL}
+    if names & ordinary:
+        names -= ordinary & {"".join(split_merge(merge)) for merge in table.merges}
+    special, defined = [], []
+    for id, (word, kind) in enumerate(zip(table.tokens, table.types, strict=True)):
+        if word and (kind in (CONTROL, UNKNOWN) or word in names):
+            special.append(id)
+        elif word and kind == USER_DEFINED:
+            defined.append(id)
+    return special, defined
 
 
 def add_bos(backend: Any, first: str) -> None:
