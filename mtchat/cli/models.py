@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mtchat.bundled_models.catalogue import BundledModel
     from mtchat.bundled_models.fetch import FetchProgress
     from mtchat.inference.loaders.model_files import OnProgress
+    from mtchat.models.local_stores import StoredModel
+    from mtchat.models.survey import ThisMachine
 
 REPORTED = 5  # percent of a download between two lines where the line cannot be redrawn
 
@@ -60,10 +62,10 @@ def list_models(as_json: bool, measure: bool) -> None:
         write(sys.stdout, json.dumps(found, indent=1) + "\n")
     else:
         model_table.show(survey, view)
-        show_other_models(view)
+        show_other_models(view, survey.machine)
 
 
-def show_other_models(view: View) -> None:
+def show_other_models(view: View, machine: "ThisMachine") -> None:
     """Print where the files are, and the models that are no part of the table."""
     from mtchat.bundled_models import cache
     from mtchat.inference.loaders import licences
@@ -77,7 +79,7 @@ def show_other_models(view: View) -> None:
     view.line()
     for name, source in loader.plugin_models():
         view.line(f"{name}: {source}")
-    show_stored_models(view)
+    show_stored_models(view, machine)
     view.line("CodeGen models, from the model hub or a folder:")
     for names, licence in licences.FAMILY:
         view.line(f"  {names}, {licence}")
@@ -87,7 +89,7 @@ def show_other_models(view: View) -> None:
     )
 
 
-def show_stored_models(view: View) -> None:
+def show_stored_models(view: View, machine: "ThisMachine") -> None:
     """Print the GGUF models in the stores of other programs and from the hub, each with its name."""
     from mtchat.models import loader, local_stores
 
@@ -95,12 +97,24 @@ def show_stored_models(view: View) -> None:
     if found:
         view.line("GGUF models on this machine, by the names that --model takes:")
     for each in found:
-        state = (
-            f"not usable: it {each.problem}" if each.problem else f"{each.bytes / 1e9:.1f} GB, {each.store}"
-        )
-        view.line(f"  {each.name}  {state}")
+        view.line(f"  {each.name}  {describe_stored(each, machine)}")
     for line in broken:
         view.warning(line)
+
+
+def describe_stored(model: "StoredModel", machine: "ThisMachine") -> str:
+    """The size and the store of a model, and what it needs here; or why it cannot be used."""
+    from mtchat.inference.loaders.devices import AUTO
+    from mtchat.models import estimates
+
+    if model.problem:
+        return f"not usable: it {model.problem}"
+    text = f"{model.bytes / 1e9:.1f} GB, {model.store}"
+    try:
+        estimate = estimates.estimate_file(model.path, AUTO, machine.memory)
+    except ModelError as error:
+        return f"{text}; not usable: {error}"
+    return f"{text}; {estimates.describe_estimate(estimate, machine.memory, machine.speed)}"
 
 
 def bytes_on_disk(folder: Path) -> int:

@@ -84,21 +84,25 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     report("loading")
     from mtchat.inference.loaders import devices
     from mtchat.inference.loaders import loader as inference
+    from mtchat.models import estimates
 
+    where, memory, short = devices.choose_device(device, precision), devices.machine_memory(), ""
+    if isinstance(found.source, Path):
+        short = estimates.check_file(name, found.source, precision, where, memory, free_memory())
     loaded = inference.load(
         found.source,
         name,
         fingerprint=found.fingerprint,
         precision=precision,
-        device=devices.choose_device(device, precision),
+        device=where,
         draft=draft_model_path(name),
         cache=converted_folder(),
         report=lambda stage, part: report(describe_stage(stage, part)),
     )
     if bundled := catalogue.find_or_none(name):
         loaded.card = replace(loaded.card, licence=bundled.licence)
-    if found.note:
-        loaded.card = replace(loaded.card, notes=(found.note, *loaded.card.notes))
+    if notes := tuple(filter(None, (found.note, short))):
+        loaded.card = replace(loaded.card, notes=(*notes, *loaded.card.notes))
     return loaded
 
 

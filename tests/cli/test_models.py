@@ -224,7 +224,7 @@ def test_a_model_of_the_hub_is_downloaded_listed_and_removed_by_its_name(tmp_pat
     again = mtchat(tmp_path, offline, "models", "get", "hf.co/owner/repo:q4_k_m")
     assert again.stdout == f"hf.co/owner/repo:q4_k_m: {file}\n"
     table = mtchat(tmp_path, offline, "models").stdout
-    assert "  owner/repo:Q4_K_M  0.0 GB, downloaded\n" in table
+    assert "  owner/repo:Q4_K_M  0.0 GB, downloaded; not usable: " in table
     stored = json.loads(mtchat(tmp_path, offline, "models", "--json").stdout)["stored"]
     assert [(each["name"], each["path"]) for each in stored] == [("owner/repo:Q4_K_M", str(file))]
     assert "3 MiB freed" in mtchat(tmp_path, offline, "models", "remove", "owner/repo:Q4_K_M").stdout
@@ -233,3 +233,24 @@ def test_a_model_of_the_hub_is_downloaded_listed_and_removed_by_its_name(tmp_pat
     assert failed.returncode == ExitCode.MODEL
     assert failed.stderr.startswith("mtchat: cannot reach the model hub for owner/repo")
     assert len(failed.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_model_in_a_store_is_listed_with_what_it_needs(tmp_path: Path) -> None:
+    if not STARTER_SMALL.exists():
+        pytest.skip("starter-small is not downloaded")
+    folder = tmp_path / "lm" / "models" / "qwen" / "coder"
+    folder.mkdir(parents=True)
+    (folder / "coder-Q4_K_M.gguf").symlink_to(STARTER_SMALL)
+    (tmp_path / ".lmstudio-home-pointer").write_text(str(tmp_path / "lm"))
+    ended = subprocess.run(
+        [sys.executable, "-m", "mtchat", "models"],
+        cwd=ROOT,
+        env=environment(tmp_path / "cache", "http://127.0.0.1:9") | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert re.search(r"  lmstudio:qwen/coder  0\.5 GB, LM Studio; needs 0\.[89] GiB\n", ended.stdout), (
+        ended.stdout
+    )

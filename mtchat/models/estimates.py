@@ -1,0 +1,152 @@
+"""What a GGUF file needs before it is loaded: its memory by the way it is computed, and the bytes of a token.
+
+The sizes are those of the file's own tensors, so they hold for any architecture; of a mixture of experts all
+weights are in memory, but only those of the experts in use are read for a token.
+"""
+
+import re
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from mtchat.errors import ModelError
+from mtchat.inference.cpu import decoder, weights
+from mtchat.inference.loaders import cpu_loader, gguf_weights
+from mtchat.inference.loaders.devices import AUTO, BYTES, CPU, QUANTISED
+from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, read_gguf
+from mtchat.inference.loaders.gguf_shape import read_shape
+from mtchat.models.advice import MeasuredSpeed
+from mtchat.models.gguf_choice import PREFERRED, PREFERRED_BITS
+from mtchat.models.memory import describe_memory
+from mtchat.models.sizes import MemoryNeed
+
+KERNELS, LLAMA_CPP, TRANSFORMERS = "mtchat's kernels", "llama.cpp", "transformers"
+KEYS_VALUES = re.compile(r"blk\.\d+\.attn_(k|v|kv_a_mqa|qkv)\.weight")
+FUSED = "attn_qkv"  # queries, keys and values in one matrix
+EXPERTS = "_exps."  # in the names of tensors with one matrix for each expert
+EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
+HALF = 2  # bytes of a key or value
+DEFAULT_CONTEXT = 4096
+
+
+@dataclass(frozen=True)
+class FileEstimate:
+    """How a file is computed, the memory that this takes, and the bytes of weights read for a token."""
+
+    way: str
+    need: MemoryNeed
+    bytes_per_token: int
+    parameters: int
+    file_bytes: int
+
+
+def estimate_file(path: Path, precision: str, memory: int) -> FileEstimate:
+    """The estimate for a GGUF file on a machine with `memory` bytes; ModelError if it cannot be read."""
+    header = read_gguf(path)
+    stored = sum(each.size for each in header.tensors.values())
+    parameters = sum(prod(each.shape) for each in header.tensors.values())
+    read = bytes_read(header)
+    if precision in BYTES:
+        way, held, need = TRANSFORMERS, parameters * BYTES[precision], None
+    elif not cpu_loader.unsupported_reason(path):
+        way, held = KERNELS, weights.plan_file(gguf_weights.part_sources(header))[1]
+        shape = read_shape(header)
+        context = min(shape.context, decoder.kv_capacity(shape, memory))
+        need = MemoryNeed(held, context, HALF * 2 * shape.layers * shape.kv_heads * shape.head * context)
+    else:
+        way, held, need = LLAMA_CPP, stored, None
+    if need is None:
+        context = stated_context(header)
+        need = MemoryNeed(held, context, cache_bytes(header) * context)
+    return FileEstimate(way, need, int(held * read / max(stored, 1)), parameters, stored)
+
+
+def bytes_read(header: GgufHeader) -> int:
+    """The bytes of a file that one token reads: of the embedding one row, of the experts those in use."""
+    name = str(header.metadata.get(ARCHITECTURE))
+    counts = [header.metadata.get(f"{name}.{key}") for key in ("expert_used_count", "expert_count")]
+    used, experts = (each if type(each) is int else 0 for each in counts)
+    part = used / experts if experts else 1.0
+    total = 0.0
+    for tensor in header.tensors.values():
+        if tensor.name == EMBEDDING and OUTPUT in header.tensors:
+            continue
+        total += tensor.size * (part if EXPERTS in tensor.name else 1)
+    return int(total)
+
+
+def cache_bytes(header: GgufHeader) -> int:
+    """The bytes of a token's keys and values in 16 bits, by the matrices that make them."""
+    width = header.metadata.get(f"{header.metadata.get(ARCHITECTURE)}.embedding_length", 0)
+    queries = width if type(width) is int else 0
+    found = (each for each in header.tensors.values() if KEYS_VALUES.fullmatch(each.name))
+    return HALF * sum(made_rows(each, queries) for each in found)
+
+
+def made_rows(tensor: GgufTensor, queries: int) -> int:
+    """The rows of a matrix that make keys or values: in a fused one, all but those of the queries."""
+    return max(tensor.shape[0] - queries, 0) if FUSED in tensor.name else tensor.shape[0]
+
+
+def stated_context(header: GgufHeader) -> int:
+    found = header.metadata.get(f"{header.metadata.get(ARCHITECTURE)}.context_length", 0)
+    return found if type(found) is int and found > 0 else DEFAULT_CONTEXT
+
+
+def check_estimate(name: str, estimate: FileEstimate, memory: float) -> None:
+    """ModelError if a model cannot fit, with the numbers and what would."""
+    need = estimate.need
+    if need.least <= memory:
+        return
+    smaller = int(estimate.parameters * PREFERRED_BITS / 8)
+    least = smaller + need.least - need.weights
+    if smaller < 0.9 * estimate.file_bytes and least <= memory:
+        advice = (
+            f"a smaller quantisation such as {PREFERRED} of the same model would take about "
+            f"{describe_memory(least)}"
+        )
+    else:
+        most = max(memory - (need.least - need.weights), 0) * 8 / PREFERRED_BITS
+        advice = f"a model with at most {most / 1e9:.1f} billion weights in {PREFERRED} would fit"
+    forced = f", or force it with --precision {QUANTISED}" if estimate.way == KERNELS else ""
+    raise ModelError(
+        f"{name} needs {describe_memory(need.least)} of memory ({describe_memory(need.weights)} for weights, "
+        f"the rest for a short context and the program), and this machine has {describe_memory(memory)}; "
+        f"{advice}{forced}"
+    )
+
+
+def describe_estimate(estimate: FileEstimate, memory: float, speed: MeasuredSpeed | None) -> str:
+    """The memory that a file needs here and about how fast it would be, in a few words."""
+    need = f"needs {describe_memory(estimate.need.least)}"
+    if estimate.need.least > memory:
+        return f"{need}: too large"
+    if speed is None or not estimate.bytes_per_token:
+        return need
+    return f"{need}, ~{speed.bandwidth / estimate.bytes_per_token:.1f} tokens/s"
+
+
+def free_memory_note(estimate: FileEstimate, free: float) -> str:
+    """What to say of a model that fits the machine but not what is free now; "" if it does."""
+    least = estimate.need.least
+    if least <= free:
+        return ""
+    return (
+        f"it needs {describe_memory(least)} of memory and {describe_memory(free)} are free: "
+        "it may be slow until other programs end"
+    )
+
+
+def check_file(name: str, path: Path, precision: str, device: str, memory: int, free: float) -> str:
+    """Refuse a GGUF file that cannot fit, before it is loaded; a note if it fits only just.
+
+    A precision that was asked for is tried; loading says what is wrong with a file that cannot be read.
+    """
+    if precision != AUTO or device != CPU or not path.is_file():
+        return ""
+    try:
+        estimate = estimate_file(path, precision, memory)
+    except ModelError:
+        return ""
+    check_estimate(name, estimate, memory)
+    return free_memory_note(estimate, free)
