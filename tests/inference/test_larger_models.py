@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 from mtchat.inference.cpu import kernels, repack, weights
+from mtchat.inference.cpu.block_readers import READERS
 from mtchat.inference.cpu.decoder import CpuDecoder
 from mtchat.inference.loaders import gguf_architectures, gguf_weights, loader
 from mtchat.inference.loaders.gguf_reader import read_gguf
@@ -49,7 +50,7 @@ def test_a_product_of_this_width_is_exact_but_for_the_rounded_activations(name: 
     activations = numpy.random.default_rng(3).normal(size=(9, columns)).astype(numpy.float32)
     values = gguf.dequantize(raw, gguf.GGMLQuantizationType[name]).astype(numpy.float64)
     expected = in_eight_bits(activations).astype(numpy.float64) @ values.T
-    found = Product(kernels.best_build(), repack.READERS[name](raw)).times(activations)
+    found = Product(kernels.best_build(), READERS[name](raw)).times(activations)
     assert abs(found - expected).max() < 1e-5 * abs(expected).max()
 
 

@@ -100,6 +100,15 @@ def test_a_damaged_copy_is_made_again_and_it_is_said(file: Path, name: str) -> N
     assert not any("damaged" in note for note in engine.card.notes)
 
 
+def test_a_copy_that_was_rounded_before_its_type_had_a_kind_is_made_again(file: Path) -> None:
+    opened(file, [])
+    changed(copy(file) / TABLE, lambda table: table.update(rounded=["F16"]))
+    said: list[str] = []
+    engine = opened(file, said)
+    assert "the converted copy was made by another version; converting the model again" in said
+    assert not any("rounded" in note for note in engine.card.notes)
+
+
 @pytest.mark.parametrize("precision", ["auto", "float32"])
 def test_a_copy_made_by_other_rules_is_made_again(file: Path, precision: str) -> None:
     opened(file, [], precision)

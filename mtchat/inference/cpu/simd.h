@@ -5,6 +5,8 @@
 #include <string.h>
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
@@ -21,7 +23,10 @@ typedef float Floats VECTOR;
 typedef int32_t Ints VECTOR;
 typedef uint32_t Words VECTOR;
 typedef uint16_t Pairs VECTOR;
+typedef int16_t Shorts VECTOR;
 typedef uint8_t Bytes VECTOR;
+typedef uint8_t LaneBytes __attribute__((vector_size(LANES)));  // one for each lane
+typedef uint16_t LanePairs __attribute__((vector_size(2 * LANES)));
 
 INLINE Floats load(const float *from) {
     Floats value;
@@ -33,6 +38,18 @@ INLINE void store(float *to, Floats value) { memcpy(to, &value, sizeof value); }
 
 INLINE Bytes load_bytes(const void *from) {
     Bytes value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+INLINE LaneBytes load_lane_bytes(const void *from) {
+    LaneBytes value;
+    memcpy(&value, from, sizeof value);
+    return value;
+}
+
+INLINE LanePairs load_lane_pairs(const void *from) {
+    LanePairs value;
     memcpy(&value, from, sizeof value);
     return value;
 }
@@ -53,9 +70,10 @@ INLINE Bytes shifted(Bytes value, int bits) {
     return (Bytes)(bits >= 0 ? pairs << (bits & 15) : pairs >> (-bits & 15));
 }
 
-INLINE Bytes masked(Bytes value, uint8_t mask) { return value & ((Bytes){0} + mask); }
+INLINE Bytes masked(Bytes value, int mask) { return value & ((Bytes){0} + (uint8_t)mask); }
 
 // dot: each lane adds the four products of its bytes of `w` (0..255) and the four at `a` (-127..127).
+// looked_up: of 16 bytes, which `repeated` loads into each 16 of a vector, those at some places (0..15).
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
 
 INLINE Floats fused(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
@@ -71,6 +89,10 @@ INLINE float greatest(Floats a) { return _mm512_reduce_max_ps((__m512)a); }
 INLINE Ints dot(Ints sum, Bytes w, const void *a) {
     return (Ints)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, _mm512_set1_epi32(four_bytes(a)));
 }
+INLINE Bytes repeated(const void *from) { return (Bytes)_mm512_broadcast_i32x4(_mm_loadu_si128(from)); }
+INLINE Bytes looked_up(Bytes from, Bytes places) {
+    return (Bytes)_mm512_shuffle_epi8((__m512i)from, (__m512i)places);
+}
 
 #else
 
@@ -84,6 +106,10 @@ INLINE void to_half(void *to, Floats value) { _mm_storeu_si128(to, _mm256_cvtps_
 INLINE Floats from_u8(const void *from) { return to_float((Ints)_mm256_cvtepu8_epi32(_mm_loadl_epi64(from))); }
 INLINE Floats from_i8(const void *from) { return to_float((Ints)_mm256_cvtepi8_epi32(_mm_loadl_epi64(from))); }
 INLINE Floats maximum(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE Bytes repeated(const void *from) { return (Bytes)_mm256_broadcastsi128_si256(_mm_loadu_si128(from)); }
+INLINE Bytes looked_up(Bytes from, Bytes places) {
+    return (Bytes)_mm256_shuffle_epi8((__m256i)from, (__m256i)places);
+}
 #if defined(__AVXVNNI__)
 INLINE Ints dot(Ints sum, Bytes w, const void *a) {
     return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, _mm256_set1_epi32(four_bytes(a)));
@@ -174,11 +200,40 @@ INLINE Floats maximum(Floats a, Floats b) {
     for (int i = 0; i < LANES; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
     return a;
 }
-INLINE Ints dot(Ints sum, Bytes w, const void *a) {
+// Products of a byte and an activation fit in 16 bits, and the sum of two if the byte has at most 7 bits.
+INLINE Shorts products_of(Bytes w, const void *a, int odd) {
     const int8_t *four = a;
-    for (int i = 0; i < LANES; i++)
-        for (int j = 0; j < 4; j++) sum[i] += (int32_t)w[4 * i + j] * four[j];
-    return sum;
+    const Pairs bytes = odd ? (Pairs)w >> 8 : (Pairs)w & 0xFF;
+    return (Shorts)bytes * (Shorts)splat_int((int32_t)((uint32_t)four[2 + odd] << 16 | (uint16_t)four[odd]));
+}
+INLINE Ints both_added(Ints sum, Shorts pairs) {
+    return sum + ((Ints)((Words)pairs << 16) >> 16) + ((Ints)pairs >> 16);
+}
+INLINE Ints dot(Ints sum, Bytes w, const void *a) {
+    return both_added(both_added(sum, products_of(w, a, 0)), products_of(w, a, 1));
+}
+#define DOT_OF_FEW_BITS
+INLINE Ints dot_few(Ints sum, Bytes w, const void *a) {
+    return both_added(sum, products_of(w, a, 0) + products_of(w, a, 1));
+}
+INLINE Bytes repeated(const void *from) {
+    uint8_t both[2][16];
+    memcpy(both[0], from, 16);
+    memcpy(both[1], from, 16);
+    return load_bytes(both);
+}
+INLINE Bytes looked_up(Bytes from, Bytes places) {
+#if defined(__aarch64__)
+    uint8x16_t half[2];
+    memcpy(half, &places, sizeof half);
+    uint8x16_t table;
+    memcpy(&table, &from, sizeof table);
+    for (int i = 0; i < 2; i++) half[i] = vqtbl1q_u8(table, half[i]);
+    memcpy(&places, half, sizeof half);
+#else
+    for (size_t i = 0; i < sizeof(Bytes); i++) places[i] = from[places[i]];
+#endif
+    return places;
 }
 #endif
 
@@ -201,6 +256,21 @@ INLINE float greatest(Floats a) {
 // The lesser of each pair.
 INLINE Floats minimum(Floats a, Floats b) { return -maximum(-a, -b); }
 
+INLINE Floats from_brain(const void *from) {  // bfloat16
+    return (Floats)(__builtin_convertvector(load_lane_pairs(from), Words) << 16);
+}
+INLINE Floats from_nibbles(const void *from, int shift) {
+    return to_float(__builtin_convertvector(load_lane_bytes(from) >> shift & 15, Ints));
+}
+INLINE Floats from_power(const void *from) {  // half of E8M0: 2^(e - 128), of which those below 2^-126 are subnormal
+    const Ints power = __builtin_convertvector(load_lane_bytes(from), Ints);
+    const Ints normal = (power - 1) << 23, subnormal = (power + 1) << 21, low = power < 2;
+    return (Floats)((subnormal & low) | (normal & ~low));
+}
+INLINE Floats from_minifloat(const void *from) {  // half of UE4M3: as a half float, 2^8 times smaller
+    const LanePairs halves = __builtin_convertvector(load_lane_bytes(from), LanePairs) << 7;
+    return from_half(&halves) * 128.0f;
+}
 INLINE Floats absolute(Floats a) { return (Floats)((Words)a & 0x7FFFFFFFu); }
 
 // e^a to about one unit in the last place (Cephes' expf); 0 below -87, and e^88 above 88.

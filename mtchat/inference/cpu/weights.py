@@ -16,7 +16,7 @@ import numpy
 from numpy.typing import NDArray
 
 from mtchat.errors import ModelError
-from mtchat.inference.cpu.repack import BITS_OF_KIND, BLOCK, STRIP, group_columns, strip_bytes
+from mtchat.inference.cpu.repack import BLOCK, LAYOUTS, STRIP, group_columns, strip_bytes
 
 FORMAT = 1  # increased with every change of the layout; part of the folder's name
 TABLE, BYTES = "native.json", "weights.bin"
@@ -353,7 +353,7 @@ def check_part(name: str, part: PackedPart, size: PartShape, room: int) -> None:
         taken = 4 * part.columns
     else:
         needed = -(-size[0] // STRIP) * STRIP
-        fits = part.kind in BITS_OF_KIND and (part.rows, part.columns) == (needed, size[1])
+        fits = part.kind in LAYOUTS and (part.rows, part.columns) == (needed, size[1])
         fits = fits and part.columns % group_columns(part.kind) == 0
         taken = part.rows // STRIP * strip_bytes(part.kind, part.columns) if fits else 0
     if not fits:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mtchat.errors import ModelError, MtchatError, reason
 from mtchat.inference.cpu import kernels, weights
+from mtchat.inference.cpu.block_readers import KIND_OF_TYPE
 from mtchat.inference.cpu.kernels import thread_count
 from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import (
@@ -178,10 +179,15 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
         weights.write_weights(part, architecture, shape, contents, report, rounded)
         model_cache.write_recipe(part, made)
 
-    model_cache.discard_stale(folder, made, weights.is_intact, report)
+    model_cache.discard_stale(folder, made, weights.is_intact, report, is_exact)
     make_once(folder, fill, report)
     model_cache.discard_superseded(folder, made)
     return folder
+
+
+def is_exact(folder: Path) -> bool:
+    """Whether no weights were rounded that the kernels now compute as they are in the file."""
+    return not KIND_OF_TYPE.keys() & set(weights.read_weights(folder).rounded)
 
 
 def content_hash(path: Path, fingerprint: str) -> str:

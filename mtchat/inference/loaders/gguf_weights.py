@@ -11,16 +11,8 @@ from numpy.typing import NDArray
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import weights
-from mtchat.inference.cpu.repack import (
-    BLOCK,
-    KIND_OF_TYPE,
-    Q8_SCALED,
-    READERS,
-    STRIP,
-    group_columns,
-    quantise_q8,
-    repack,
-)
+from mtchat.inference.cpu.block_readers import KIND_OF_TYPE, READERS
+from mtchat.inference.cpu.repack import Q8_SCALED, STRIP, group_columns, quantise_q8, repack
 from mtchat.inference.cpu.weights import CHUNK_ROWS, FLOATS, ByteRows, CpuShape, PartSource
 from mtchat.inference.loaders import gguf_architectures as table
 from mtchat.inference.loaders import gguf_shape
@@ -86,7 +78,9 @@ def part_obstacle(rows: list[TensorRows]) -> str:
         return "gate and up matrices of different types"
     for each in rows:
         odd = each.count % STRIP and each.tensor.name not in (table.EMBEDDING, table.OUTPUT)
-        if len(each.tensor.shape) > 1 and not is_plain(each.tensor) and (each.columns % (2 * BLOCK) or odd):
+        if len(each.tensor.shape) < 2 or is_plain(each.tensor):
+            continue
+        if each.columns % group_columns(packed_kind(each.tensor)) or odd:
             return f"a matrix of {each.count} by {each.columns}"
     return ""
 

@@ -100,8 +100,14 @@ def lock_path(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.lock")
 
 
-def discard_stale(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], report: OnProgress) -> None:
-    """Delete a copy that is damaged or was made by another recipe."""
+def discard_stale(
+    folder: Path,
+    wanted: Recipe,
+    sound: Callable[[Path], bool],
+    report: OnProgress,
+    current: Callable[[Path], bool] = lambda _: True,
+) -> None:
+    """Delete a copy that is damaged or was made by another recipe; a sound one must be `current`, too."""
     if not folder.is_dir():
         return
     with lock_folder(folder, report):
@@ -110,6 +116,8 @@ def discard_stale(folder: Path, wanted: Recipe, sound: Callable[[Path], bool], r
             report(OUTDATED, None)
         elif not sound(folder):
             report(DAMAGED, None)
+        elif not current(folder):
+            report(OUTDATED, None)
         else:
             return
         discard(folder)
