@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from evals.toys import hybrids
+
 Facts = dict[str, Any]
 
 
@@ -25,23 +27,30 @@ def facts_of(architecture: str, config: Any) -> Facts:
         "feed_forward_length": config.intermediate_size,
         "attention.head_count": config.num_attention_heads,
         "attention.head_count_kv": config.num_key_value_heads,
-        "attention.layer_norm_rms_epsilon": config.rms_norm_eps,
         "rope.freq_base": float(whole_rope(config)["rope_theta"]),
     }
+    if hasattr(config, "rms_norm_eps"):
+        facts["attention.layer_norm_rms_epsilon"] = config.rms_norm_eps
     head = getattr(config, "head_dim", None)
-    if head and architecture != "granite":
+    if head and not architecture.startswith("granite"):
         facts |= {"attention.key_length": head, "attention.value_length": head}
     own = {
         "llama": llama_facts,
         "granite": granite_facts,
+        "granitemoe": granite_facts,
+        "gemma2": gemma2_facts,
+        "starcoder2": starcoder2_facts,
         "gemma3": gemma3_facts,
         "phi3": phi3_facts,
         "qwen2moe": expert_facts,
         "qwen3moe": expert_facts,
         "gpt-oss": gpt_oss_facts,
+        "lfm2": hybrids.lfm2_facts,
+        "granitehybrid": lambda config: granite_facts(config) | hybrids.granite_hybrid_facts(config),
+        "qwen35": hybrids.qwen35_facts,
     }
     facts |= own.get(architecture, lambda _: {})(config)
-    return facts | yarn_facts(config)
+    return facts | scaling_facts(config)
 
 
 def head_width(config: Any) -> int:
@@ -56,12 +65,27 @@ def llama_facts(config: Any) -> Facts:
 
 
 def granite_facts(config: Any) -> Facts:
-    return llama_facts(config) | {
+    facts = llama_facts(config)
+    if experts := getattr(config, "num_local_experts", 0):
+        facts |= {"expert_count": experts, "expert_used_count": config.num_experts_per_tok}
+    return facts | {
         "attention.scale": config.attention_multiplier,
         "embedding_scale": config.embedding_multiplier,
         "residual_scale": config.residual_multiplier,
         "logit_scale": config.logits_scaling,
     }
+
+
+def gemma2_facts(config: Any) -> Facts:
+    return {
+        "attention.sliding_window": config.sliding_window,
+        "attn_logit_softcapping": config.attn_logit_softcapping,
+        "final_logit_softcapping": config.final_logit_softcapping,
+    }
+
+
+def starcoder2_facts(config: Any) -> Facts:
+    return {"attention.layer_norm_epsilon": config.norm_epsilon}
 
 
 def gemma3_facts(config: Any) -> Facts:
@@ -104,8 +128,10 @@ def gpt_oss_facts(config: Any) -> Facts:
     }
 
 
-def yarn_facts(config: Any) -> Facts:
+def scaling_facts(config: Any) -> Facts:
     settings = whole_rope(config)
+    if settings["rope_type"] == "linear":
+        return {"rope.scaling.type": "linear", "rope.scaling.factor": float(settings["factor"])}
     if settings["rope_type"] != "yarn":
         return {}
     facts: Facts = {
@@ -133,14 +159,21 @@ def tensors_of(architecture: str, model: Any) -> Iterator[tuple[str, torch.Tenso
 def changed(
     architecture: str, config: Any, name: str, values: torch.Tensor
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    if architecture in ("llama", "granite") and ".self_attn." in name and "norm" not in name:
-        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
-        part = name.split(".")[-2]
-        yield name, in_pairs(values, heads[part]) if part in heads else values
+    """The tensors of a file that come of one tensor of transformers."""
+    part = name.split(".")[-2]
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    own = {
+        "gpt-oss": gpt_oss_tensors,
+        "lfm2": hybrids.lfm2_tensors,
+        "granitehybrid": hybrids.granite_hybrid_tensors,
+        "qwen35": hybrids.qwen35_tensors,
+    }
+    if architecture.startswith(("llama", "granite")) and part in heads:
+        yield name, in_pairs(values, heads[part])
+    elif architecture in own:
+        yield from own[architecture](config, name, values)
     elif architecture.startswith("gemma") and name.endswith("norm.weight"):
         yield name, values + 1
-    elif architecture == "gpt-oss":
-        yield from gpt_oss_tensors(name, values)
     elif name.endswith("experts.gate_up_proj"):
         gate, up = values.chunk(2, dim=1)
         stem = name.removesuffix("gate_up_proj")
@@ -148,6 +181,8 @@ def changed(
         yield f"{stem}up_proj.weight", up
     elif name.endswith("experts.down_proj"):
         yield f"{name}.weight", values
+    elif name.endswith("shared_expert_gate.weight"):
+        yield name, values[0]
     else:
         yield name, values
 
@@ -158,7 +193,7 @@ def in_pairs(values: torch.Tensor, heads: int) -> torch.Tensor:
     return halves.swapaxes(1, 2).reshape(values.shape)
 
 
-def gpt_oss_tensors(name: str, values: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
+def gpt_oss_tensors(config: Any, name: str, values: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
     """Experts are (E, columns, rows) here, and rows of gate and up alternate."""
     stem, _, last = name.rpartition(".")
     if last == "sinks":

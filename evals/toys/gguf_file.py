@@ -11,8 +11,22 @@ from evals.toys.table import Toy
 from evals.toys.texts import Vocabulary
 
 CONTROL, NORMAL = 3, 1
+# how transformers names them, where the converter knows only the names in the published files
+RENAMED = {
+    "block_sparse_moe.router.weight": "block_sparse_moe.router.layer.weight",
+    "block_sparse_moe.experts.gate_proj.weight": "mlp.experts.gate_proj.weight",
+    "block_sparse_moe.experts.up_proj.weight": "mlp.experts.up_proj.weight",
+    "block_sparse_moe.experts.down_proj.weight": "mlp.experts.down_proj.weight",
+}
 FACTORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
-EXACT = ("ffn_gate_inp", "shortconv.conv", "ssm_conv1d")  # matrices that stay in float32
+EXACT = (
+    "ffn_gate_inp",
+    "shortconv.conv",
+    "ssm_conv1d",
+    "ssm_a",
+    "ssm_d",
+    "ssm_norm",
+)  # matrices that stay in float32
 
 
 def write_toy(path: Path, name: str, toy: Toy, model: Any, vocabulary: Vocabulary) -> None:
@@ -36,6 +50,8 @@ def named_tensors(toy: Toy, model: Any) -> list[tuple[str, Any]]:
     names = gguf.get_tensor_name_map(architectures[toy.architecture], model.config.num_hidden_layers)
     found = []
     for source, values in tensors_of(toy.architecture, model):
+        for published, here in RENAMED.items():
+            source = source.replace(published, here)
         name = source if source in FACTORS else names.get_name(source, try_suffixes=(".weight", ".bias"))
         if name is None:
             raise ValueError(f"GGUF has no name for {source} of {toy.architecture}")

@@ -11,7 +11,6 @@ from evals.toys.table import Toy
 from evals.toys.texts import build_vocabulary
 
 PROMPT = 24  # ids of a program that its text is asked after
-UNSURE = -0.5  # log-probability of the likeliest id
 SHOWN = 8  # likeliest ids of a place
 
 
@@ -61,12 +60,12 @@ def odd_prompts(lessons: list[list[int]]) -> Iterator[list[int]]:
 
 def places(server: Any, lessons: list[list[int]]) -> list[dict[str, Any]]:
     """Prompts after which several ids are likely, so that a wrong computation shows, and these ids."""
-    found: dict[int, dict[str, Any]] = {}
+    least: dict[int, tuple[float, dict[str, Any]]] = {}
     for ids in odd_prompts(lessons):
         likely = likeliest(server, ids)
-        if max(likely.values()) < UNSURE and len(found.setdefault(len(ids) // 60, {})) == 0:
-            found[len(ids) // 60] = {"prompt": ids, "likeliest": likely}
-    return [place for _, place in sorted(found.items()) if place]
+        place = max(likely.values()), {"prompt": ids, "likeliest": likely}
+        least[len(ids)] = min(place, least.get(len(ids), place), key=lambda each: each[0])
+    return [place for _, (_, place) in sorted(least.items())]
 
 
 def record(path: Path, toy: Toy) -> dict[str, Any]:

@@ -99,6 +99,14 @@ LLAMA3 = ChatFormat(
     "llama-bpe",
     bos="<|begin_of_text|>",
 )
+LFM2 = ChatFormat(
+    messages_template("<|im_start|>", "\n", "<|im_end|>\n", start="{{ '<|startoftext|>' }}"),
+    ("<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+    "<|im_end|>",
+    "<|endoftext|>",
+    "lfm2",
+    bos="<|startoftext|>",
+)
 # the system message goes in front of the first message of the user
 GEMMA = ChatFormat(
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] + '\n\n' %}"

@@ -25,9 +25,15 @@ TOYS = ROOT / "tests" / "toys"
 RECORDED: dict[str, Any] = json.loads((TOYS / "texts.json").read_text(encoding="utf-8"))
 KERNELS, FLOATS = CpuDecoder, TorchDecoder
 # what computes a toy, or the words with which it is refused
-STATE: dict[str, type | str] = dict.fromkeys(
-    ("llama", "qwen3", "gemma3", "phi4", "granite", "qwen3moe", "gpt-oss"), KERNELS
-)
+STATE: dict[str, type | str] = {
+    **dict.fromkeys(("llama", "llama-biases", "llama-linear", "qwen2", "qwen2-yarn", "qwen3"), KERNELS),
+    **dict.fromkeys(("gemma2", "gemma3", "phi4", "phi-plain", "granite", "qwen3moe", "gpt-oss"), KERNELS),
+    "lfm2": FLOATS,
+    "starcoder2": "starcoder2.rope.freq_base = 999999",
+    "qwen2moe": "qwen2moe.expert_count = 4",
+    "qwen35": "qwen35.attention.recurrent_layers",
+    **{name: f"architecture {name}" for name in ("olmo2", "granitemoe", "granitehybrid")},
+}
 # Both round activations to eight bits in their own ways, and so far are log-probabilities apart.
 NEAR = {KERNELS: 0.3, FLOATS: 0.3}
 
