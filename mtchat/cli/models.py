@@ -151,12 +151,12 @@ def get_hub_model(name: str, view: View) -> str | Path:
     """The file of a model on the hub or in another program's store; it is downloaded if need be."""
     from mtchat.models import loader
 
-    with fetch_progress() as (report, on_progress):
-        try:
+    try:
+        with fetch_progress() as (report, on_progress):
             found = loader.find_elsewhere(name, report, on_progress)
-        except KeyboardInterrupt:
-            View.of(sys.stderr).line(f"stopped; mtchat models get {name} goes on where it was")
-            raise
+    except KeyboardInterrupt:
+        View.of(sys.stderr).line(f"stopped; mtchat models get {name} goes on where it was")
+        raise
     if found is None:
         raise ModelError(f"no model {name!r}; mtchat models lists those that have a name")
     if not isinstance(found.source, Path):

@@ -159,9 +159,17 @@ def find_model(name: str, report: Report) -> "LocatedModel":
     if name.endswith(".gguf") or name.startswith((".", "/", "~")):
         raise ModelError(f"no model at {name}; mtchat models lists the models that have a name")
     near = get_close_matches(name, [each.name for each in catalogue.load_catalogue()], n=1, cutoff=0.8)
-    if near and "/" not in name:
-        raise ModelError(f"no model {name!r}: did you mean {near[0]}?")
+    if "/" not in name and (meant := near or stored_names_like(name)):
+        raise ModelError(f"no model {name!r}: did you mean {meant[0]}?")
     return LocatedModel(name, "")
+
+
+def stored_names_like(name: str) -> list[str]:
+    """The names of Ollama's models that are `name` to Ollama."""
+    from mtchat.models import local_stores
+
+    wanted = {f"{local_stores.OLLAMA}{name}", f"{local_stores.OLLAMA}{name}:{local_stores.LATEST}"}
+    return [each.name for each in local_stores.list_stored(model_folders())[0] if each.name in wanted]
 
 
 def find_elsewhere(

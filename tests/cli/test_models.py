@@ -17,11 +17,13 @@ from mtchat.cli.models import bytes_on_disk
 from mtchat.console.view import View
 from mtchat.errors import ExitCode
 from mtchat.models.survey import Survey
+from mtchat.store import load
 from tests import CASES, ROOT
 from tests.support.engine_models import STARTER_SMALL
+from tests.support.gguf_models import split_gguf
 from tests.support.known_models import survey_of
 from tests.support.local_hub import hub_of, hub_with, silent_port
-from tests.support.terminal import CTRL_C, ENTER, terminal
+from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
 
 GOLDEN = CASES / "models"
 
@@ -254,3 +256,70 @@ def test_a_model_in_a_store_is_listed_with_what_it_needs(tmp_path: Path) -> None
     assert re.search(r"  lmstudio:qwen/coder  0\.5 GB, LM Studio; needs 0\.[89] GiB\n", ended.stdout), (
         ended.stdout
     )
+
+
+@pytest.mark.terminal
+def test_an_interrupted_download_from_the_hub_goes_on(tmp_path: Path) -> None:
+    files = {"m-Q4_K_M.gguf": b"GGUF" + bytes(80 << 20)}
+    with hub_with("owner/repo", files, slow_after=64 << 20) as (endpoint, _):
+        words = ["-m", "mtchat", "models", "get", "owner/repo:Q4_K_M"]
+        with terminal(words, ROOT, environment(tmp_path, endpoint)) as screen:
+            screen.wait("owner/repo:Q4_K_M: piece 2 of 2")
+            assert "░" in screen.text
+            screen.send(CTRL_C)
+            assert screen.ended() == ExitCode.INTERRUPTED
+            text = screen.text
+        assert "stopped; mtchat models get owner/repo:Q4_K_M goes on where it was" in text
+        assert "░" not in text
+    with hub_with("owner/repo", files) as (endpoint, _):
+        ended = mtchat(tmp_path, endpoint, "models", "get", "owner/repo:Q4_K_M")
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    assert "owner/repo:Q4_K_M: verifying, 64 of 81 MiB" in ended.stderr  # the piece that was kept
+    file = tmp_path / "mtchat" / "models" / "hub" / "owner--repo" / "m-Q4_K_M.gguf"
+    assert ended.stdout.splitlines()[-1] == f"owner/repo:Q4_K_M: {file}"
+
+
+def put_into_ollama(home: Path, file: Path) -> None:
+    digest = catalogue.find("starter-small").sha256
+    store = home / ".ollama" / "models"
+    manifest = store / "manifests" / "registry.ollama.ai" / "library" / "coder" / "0.5b"
+    for folder in (store / "blobs", manifest.parent):
+        folder.mkdir(parents=True)
+    (store / "blobs" / f"sha256-{digest}").symlink_to(file)
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": f"sha256:{digest}", "size": 1}
+    manifest.write_text(json.dumps({"schemaVersion": 2, "layers": [layer]}))
+
+
+@pytest.mark.model
+@pytest.mark.terminal
+@pytest.mark.skipif(not STARTER_SMALL.exists(), reason=f"starter-small is not at {STARTER_SMALL}")
+def test_a_conversation_with_a_split_model_of_the_hub_and_with_one_of_ollama(tmp_path: Path) -> None:
+    parts = split_gguf(STARTER_SMALL, tmp_path / "coder-Q4_K_M", 100)
+    files = {each.name: each.read_bytes() for each in parts}
+    home = {"HOME": str(tmp_path)}
+    put_into_ollama(tmp_path, STARTER_SMALL)
+    options = ["--sessions", str(tmp_path / "s")]
+    with hub_with("owner/repo", files) as (endpoint, _):
+        words = ["-m", "mtchat", "--model", "owner/repo", *options]
+        with terminal(words, ROOT, environment(tmp_path, endpoint) | home) as screen:
+            screen.wait("owner/repo")
+            screen.send("print the number 7" + ENTER)
+            screen.wait("2› ", 120)
+            assert "Q4_K_M (0.5 GB, 3 parts) of owner/repo" in " ".join(screen.text.split())
+            screen.send("/model ollama:coder:0.5b" + ENTER)
+            screen.wait("is loading in the background")
+            screen.send("print the number 8" + ENTER)
+            screen.wait("3› ", 120)
+            screen.send(CTRL_D)
+            assert screen.ended() == ExitCode.DONE
+    turns = load(next((tmp_path / "s").glob("*.jsonl"))).path
+    assert ["7" in turns[0].code, "8" in turns[1].code] == [True, True]
+    near = subprocess.run(
+        [sys.executable, "-m", "mtchat", "--model", "coder:0.5b", "-p", "x", *options],
+        cwd=ROOT,
+        env=environment(tmp_path, "http://127.0.0.1:9") | home,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert near.stderr == "mtchat: no model 'coder:0.5b': did you mean ollama:coder:0.5b?\n"
