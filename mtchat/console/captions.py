@@ -6,9 +6,10 @@ from pathlib import Path
 
 from mtchat.session.outcome import File
 from mtchat.session.program import AttachedFile
-from mtchat.session.prompt import Usage
+from mtchat.session.prompt import ALWAYS, UNTRAINED, ModelCard, Usage
 from mtchat.session.provenance import Fill
 from mtchat.session.session import Session
+from mtchat.session.settings import AUTO, OFF, ON, thought_budget
 from mtchat.session.text import quantity
 from mtchat.session.turn import EDITED, INTERRUPTED, KEPT, Turn
 
@@ -82,6 +83,20 @@ def describe_time(usage: Usage) -> str:
     seconds = usage.prefill_seconds + usage.decode_seconds
     written = f"written in {seconds:.1f} s" if usage.completion_tokens else ""
     return ", after ".join(filter(None, [written, describe_thought(usage)]))
+
+
+def describe_think(setting: str, card: ModelCard) -> str:
+    """What the setting `think` means for a model that does not take it as a matter of course; or ""."""
+    budget = thought_budget(setting, card)
+    if setting == OFF and card.thinks == ALWAYS:
+        return f"{card.name} was made to think before each reply; without thoughts its code may be worse"
+    if not card.thinks and setting not in (OFF, AUTO):
+        return f"{card.name} cannot think: it has no chat template, or comes from another package"
+    if budget and card.thinks == UNTRAINED:
+        return f"{card.name} was not trained to think; it writes its thoughts in <think> tags"
+    if setting == ON and not budget:
+        return f"{card.name} was not trained to think and writes code directly; /set think 512 overrides that"
+    return ""
 
 
 def describe_thought(usage: Usage) -> str:

@@ -344,11 +344,14 @@ class TurnGenerator:
             if written.usage.finish == "interrupted":
                 raise KeyboardInterrupt
             code = self.chunk(written.text, base, turn.instruction, provenance)
-            part = turn.status == INTERRUPTED and self.begins(written.text, turn, base)
+            part = turn.status == INTERRUPTED and self.begins(written, turn, base)
             yield None if code == turn.chunk or part else VerifyDifference(number, turn, code)
 
-    def begins(self, text: str, turn: Turn, base: Session) -> bool:
-        """Whether some beginning of a completion gives the chunk of a turn."""
+    def begins(self, written: RawCompletion, turn: Turn, base: Session) -> bool:
+        """Whether some beginning of a completion, or of its thought, gives a turn."""
+        text, thought = written.text, turn.provenance.thought
+        if thought and not turn.chunk:
+            return written.thought.startswith(thought)
         starts = (text[:end] for end in range(len(text), 0, -1))
         return any(
             self.chunk(start, base, turn.instruction, turn.provenance) == turn.chunk for start in starts

@@ -14,8 +14,8 @@ from mtchat.features.rework.rework import complete_turn
 from mtchat.generate.complete import complete_candidates
 from mtchat.generate.events import Event, ThoughtWritten, TurnWritten
 from mtchat.generate.prompt.families import instruct
-from mtchat.session.prompt import ABLE, ALWAYS, UNTRAINED, ModelCard, Prompt
-from mtchat.session.provenance import Rewrite
+from mtchat.session.prompt import ABLE, ALWAYS, UNTRAINED, ModelCard, Prompt, Signals
+from mtchat.session.provenance import Repair, Rewrite, Step
 from mtchat.session.settings import Sampling, Settings, thought_budget
 from mtchat.session.turn import INTERRUPTED
 from mtchat.store import load
@@ -133,6 +133,9 @@ def test_an_interrupted_thought_is_an_interrupted_turn_that_can_be_completed(tmp
     assert model.requests[-1][0].thought == THOUGHT[: 4 * PIECE]
     [again] = load(tmp_path / "one.jsonl").path
     assert again == turn
+    with talk(thinker()) as other:
+        other.session = chat.session
+        assert list(other.verify()) == [None]
 
 
 def test_an_interrupt_in_the_code_keeps_the_thought():
@@ -179,17 +182,39 @@ def test_candidates_think_each_by_itself_with_their_own_seed():
     assert heard[-1] == (2, 3 * TOKENS + 3 * 3)
 
 
-def test_repairs_and_rewrites_think_and_other_requests_do_not():
-    model = thinker()
-    with talk(model, policy="best") as chat:
+def test_repairs_think():
+    with talk(thinker(), policy="repair") as chat:
+        chat.send("fail")
+    made = [turn.provenance for turn in chat.session.turns]
+    assert [type(each) for each in made] == [Step, Repair]
+    assert [each.thought for each in made] == ["Divide.", "Divide."]
+    assert [each.think for each in made] == [1024, 1024]
+
+
+def test_a_whole_program_thinks_before_it_is_written_at_once():
+    replies = {**REPLIES, "Step 2: fail": "1 / 0", "set x\nfail": "x = 6\nprint(x)\n\nprint(7)"}
+    model = FakeModel(replies, thoughts={"set x": THOUGHT, "fail": "Divide.", "set x\nfail": "All at once."})
+    with talk(model, policy="rewrite") as chat:
         chat.send("set x")
         chat.send("fail")
-        model.requests.clear()
+    last = chat.session.path[-1]
+    assert isinstance(last.provenance, Rewrite)
+    assert (last.provenance.thought, last.usage.thought_tokens) == ("All at once.", 2)
+
+
+def test_understanding_asks_for_no_thought():
+    class Listening(FakeModel):
+        heard: tuple[Prompt, ...] = ()
+
+        def classify(self, prompt: Prompt) -> Signals:
+            self.heard += (prompt,)
+            return super().classify(prompt)
+
+    model = Listening(REPLIES, thoughts={"set x": THOUGHT})
+    with talk(model) as chat:
+        chat.send("set x")
         chat.understand("print x")
-        assert not any(asked.think for asked, _ in model.requests)
-        assert any(turn.provenance.think for turn in chat.session.turns)
-    whole = [turn for turn in chat.session.turns if isinstance(turn.provenance, Rewrite)]
-    assert all(turn.provenance.think for turn in whole)
+    assert [prompt.think for prompt in model.heard] == [0]
 
 
 def test_a_benchmark_counts_thoughts_apart():

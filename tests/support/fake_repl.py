@@ -15,7 +15,7 @@ from mtchat.conversation.interfaces import OnOutput
 from mtchat.repl import app
 from mtchat.session.outcome import Frame, Outcome, Variable
 from mtchat.session.program import Location, Program, RunInputs
-from mtchat.session.prompt import ModelCard, Piece, Prompt, Signals, Usage
+from mtchat.session.prompt import ABLE, ModelCard, Piece, Prompt, Signals, Usage
 from mtchat.session.settings import Limits, Sampling, Settings
 from mtchat.store import Log
 from mtchat.testing import signals_for
@@ -39,6 +39,10 @@ REPLIES = {
     "define f": "function f() {\n  return 1;\n}\n```\n",
 }
 
+THOUGHT = (
+    "The user wants a variable.\nIts name is x, and\x1b[31m nothing else is said of it,\n"
+    "so that one assignment is enough. " + 100 * "Really? "
+)
 
 # What it takes instructions for; all others are steps.
 READINGS = {
@@ -63,10 +67,13 @@ class Fake:
         return True
 
     def card(self) -> ModelCard:
-        return ModelCard("fake", chat=True, context=1000, fingerprint="f")
+        return ModelCard("fake", chat=True, context=1000, fingerprint="f", thinks=ABLE)
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Iterator[Piece]:
         wish = prompt.messages[-1].content
+        if prompt.asks_for_thought:
+            yield from think(prompt.think, 12 if wish == "brackets" else 0)
+            return
         if "corrected" in wish:
             yield Piece("z = 3\n```\n", Usage(30, 20, 5))
             return
@@ -107,6 +114,14 @@ class Fake:
 
     def count(self, text: str) -> int:
         return len(text.split())
+
+
+def think(most: int, pause: int) -> Iterator[Piece]:
+    """A thought of at most so many words, with a long pause after some of them."""
+    for number, word in enumerate(THOUGHT.split(" ")[:most], start=1):
+        yield Piece(word if number == 1 else f" {word}", Usage(100, 60, number, 0.1, 0.2))
+        if number == pause:
+            time.sleep(60)
 
 
 def run(

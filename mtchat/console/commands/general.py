@@ -1,7 +1,7 @@
 """Commands for the REPL itself: set, model, help, quit."""
 
 from mtchat.console import slash
-from mtchat.console.captions import explain_not_run
+from mtchat.console.captions import describe_think, explain_not_run
 from mtchat.console.console import Console, Leave
 from mtchat.console.slash import Command
 from mtchat.console.terminal import KEYS
@@ -24,6 +24,8 @@ def do_set(console: Console, argument: str) -> None:
         console.set_language(changed.language)
         console.chat.settings = changed
         console.view.say(f"{name} is {console.chat.settings.text(name)}")
+        if name == "think" and not console.chat.model.stage():
+            console.view.warning(describe_think(changed.think, console.chat.model.card()))
         if name == "language" and not console.session.language.runs:
             console.view.note(explain_not_run(console.session))
         return

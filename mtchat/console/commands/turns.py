@@ -1,6 +1,6 @@
-"""Commands that add, repeat or show turns: next, add, retry, show."""
+"""Commands that add, repeat or show turns: next, add, retry, show, thought."""
 
-from mtchat.console.captions import context_label
+from mtchat.console.captions import context_label, describe_thought
 from mtchat.console.console import Console
 from mtchat.console.parsing import parse_count, readable_file, split_words
 from mtchat.console.slash import Command
@@ -70,9 +70,25 @@ def do_show(console: Console, argument: str) -> None:
                 console.view.line()
 
 
+def do_thought(console: Console, argument: str) -> None:
+    """Shows what the model thought before it wrote the code of turn N, or of the last turn.
+
+    /set think makes models think; their thoughts are not part of the program and of no later prompt.
+    """
+    number = console.turn_number(argument)
+    turn = console.session.turn_at(number)
+    if not turn.provenance.thought.strip():
+        console.view.say(f"turn {number} was written without a thought")
+        return
+    console.view.note(turn.provenance.thought.strip("\n"))
+    if cost := describe_thought(turn.usage):
+        console.view.say(cost)
+
+
 COMMANDS = (
     Command("next", do_next, usage="TEXT"),
     Command("add", do_add, usage="CODE | < FILE", paths="<"),
     Command("retry", do_retry, usage="[N]"),
     Command("show", do_show, usage="[N]"),
+    Command("thought", do_thought, usage="[N]"),
 )

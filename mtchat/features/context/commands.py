@@ -1,7 +1,7 @@
 """Commands for what the model sees: context, fold, unfold, forget."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from mtchat.console.captions import describe_cost
@@ -147,7 +147,11 @@ def show_usage(console: Console, generator: TurnGenerator, instruction: str, con
     found = list(context_parts(console, generator, instruction, context))
     used = sum(part.tokens for part in found)
     room = min(console.chat.settings.max_tokens, whole // 2)
-    found.append(ContextPart("room to reply", room, "/set max_tokens N changes it"))
+    if think := context.prompt.think:
+        think = min(think, max(whole - used - room, 0))
+        found.append(ContextPart("room to think", think, "/set think N changes it"))
+        room += think
+    found.append(ContextPart("room to reply", room - think, "/set max_tokens N changes it"))
     found.append(ContextPart("free", max(whole - used - room, 0)))
     width = max(len(str(part.tokens)) for part in found)
     rows = [
@@ -185,7 +189,8 @@ def context_parts(
     for text in ("", files, with_state(step.state, files)):
         prompts.append(render(everything, text, preamble, error, guidance))
     prompts.append(context.prompt)
-    sizes = [0, *(prompt_tokens(console, prompt) for prompt in prompts)]
+    alike = (replace(prompt, think=context.prompt.think) for prompt in prompts)
+    sizes = [0, *(prompt_tokens(console, prompt) for prompt in alike)]
     for part, (before, after) in zip(names, pairwise(sizes), strict=True):
         if after != before or part.name.startswith("turn"):
             yield ContextPart(part.name, after - before, part.advice)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mtchat.generate.complete import CompleteStream
+from mtchat.generate.prompt.reply import without_thoughts
 from mtchat.session.language import PYTHON, Language
 from mtchat.session.names import parse_module
 from mtchat.session.prompt import Message, Prompt
@@ -76,13 +77,13 @@ def stream_answer(
     try:
         for piece in stream:
             text, finish = text + piece.text, piece.usage.finish
-            good = trim_reply(text, sentences, listed=least > 1)
+            good = trim_reply(without_thoughts(text, PYTHON), sentences, listed=least > 1)
             if has_enough_words(good.text, least):
                 yield good.text[shown:]
                 shown = max(shown, len(good.text))
             if good.finished:
                 return
-        good = trim_reply(text, sentences, whole=True, listed=least > 1)
+        good = trim_reply(without_thoughts(text, PYTHON), sentences, whole=True, listed=least > 1)
         if has_enough_words(good.text, least):
             yield good.text[shown:] + (" …" if finish == "length" and not good.finished else "")
     finally:
@@ -102,7 +103,7 @@ def read_answer(complete: CompleteStream, prompt: Prompt, max_tokens: int = LONG
     """The whole answer as the model wrote it."""
     stream = complete(prompt, Sampling(max_tokens=max_tokens))
     try:
-        return "".join(piece.text for piece in stream)
+        return without_thoughts("".join(piece.text for piece in stream), PYTHON)
     finally:
         close = getattr(stream, "close", None)
         if close is not None:

@@ -80,6 +80,8 @@ def revise(
 
 
 def cut(text: str, language: Language = PYTHON) -> Cut:
+    if reply.THOUGHT.match(text.lstrip("\n")):  # of a chat model that is prompted as a base model
+        text = reply.without_thoughts(text, language).lstrip("\n")
     seen = set()
     for match in ends(language).finditer(text):
         once = match.lastgroup
