@@ -122,9 +122,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--model", default="starter", help="model name, folder, .gguf file or hub name (default: starter)"
     )
     parser.add_argument("--family", default="", help="prompt format (default: chosen by the model)")
-    formats = ["auto", "quantised", "float32", "bfloat16", "float16", "int8", "int4"]
+    formats = ["auto", "quantised", "llama.cpp", "float32", "bfloat16", "float16", "int8", "int4"]
     parser.add_argument(
-        "--precision", default="auto", choices=formats, help="number format of the weights (default: auto)"
+        "--precision",
+        default="auto",
+        choices=formats,
+        help="number format of the weights; llama.cpp computes a .gguf file as it is (default: auto)",
     )
 
 

@@ -305,7 +305,9 @@ def test_what_transformers_would_leave_out_is_refused(
 ) -> None:
     gguf_models.write(tmp_path / "odd.gguf", kind, facts, tensors)
     with pytest.raises(ModelError, match=said):
-        loader.load(tmp_path / "odd.gguf", "odd", cache=tmp_path / "cache", report=silent)
+        loader.load(
+            tmp_path / "odd.gguf", "odd", precision="float32", cache=tmp_path / "cache", report=silent
+        )
 
 
 def test_frequency_factors_that_are_all_1_change_nothing(tmp_path: Path) -> None:

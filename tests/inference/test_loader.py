@@ -44,7 +44,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_gguf_file_gives_the_weights_that_gguf_py_gives(file: Path, tmp_path: Path) -> None:
-    engine = loader.load(file, "tiny", cache=tmp_path, report=silent)
+    engine = loader.load(file, "tiny", precision="float32", cache=tmp_path, report=silent)
     mapped = {f"{name}": values for name, values in engine.decoder.model.state_dict().items()}
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, 3)
     stored = {tensor.name: tensor for tensor in gguf.GGUFReader(file).tensors}
@@ -57,7 +57,7 @@ def test_a_gguf_file_gives_the_weights_that_gguf_py_gives(file: Path, tmp_path: 
 
 
 def test_a_gguf_file_brings_its_card_and_tokenizer(file: Path, tmp_path: Path) -> None:
-    engine = loader.load(file, "tiny", cache=tmp_path, report=silent)
+    engine = loader.load(file, "tiny", precision="float32", cache=tmp_path, report=silent)
     card, tokenizer = engine.card, tiny_tokenizer()
     assert (card.name, card.architecture, card.chat, card.context) == ("tiny", "Qwen2ForCausalLM", True, 160)
     assert card.precision == "float32"
@@ -70,13 +70,17 @@ def test_a_gguf_file_brings_its_card_and_tokenizer(file: Path, tmp_path: Path) -
 
 def test_a_gguf_file_is_converted_once(file: Path, tmp_path: Path) -> None:
     stages: list[str] = []
-    loader.load(file, "tiny", cache=tmp_path, report=lambda stage, _: stages.append(stage))
+    loader.load(
+        file, "tiny", precision="float32", cache=tmp_path, report=lambda stage, _: stages.append(stage)
+    )
     assert any("converting" in stage for stage in stages)
     assert any("hashing" in stage for stage in stages)
     folder = next(path for path in tmp_path.iterdir() if path.is_dir())
     changed = (folder / "model.safetensors").stat().st_mtime_ns
     stages.clear()
-    loader.load(file, "tiny", cache=tmp_path, report=lambda stage, _: stages.append(stage))
+    loader.load(
+        file, "tiny", precision="float32", cache=tmp_path, report=lambda stage, _: stages.append(stage)
+    )
     assert stages == ["loading the model"]
     assert (folder / "model.safetensors").stat().st_mtime_ns == changed
 
@@ -305,7 +309,7 @@ def test_precision_is_float32_where_it_fits() -> None:
     assert devices.machine_memory() > 10**8
     with pytest.raises(ModelError, match=r"needs at least 2\.0 GB, and this machine has 1\.0 GB"):
         devices.choose_precision("auto", 10**9, 10**9)
-    with pytest.raises(UsageError, match="auto, quantised, float32, bfloat16"):
+    with pytest.raises(UsageError, match=r"auto, quantised, llama\.cpp, float32, bfloat16"):
         devices.choose_precision("int3", 10**9, 10**9)
 
 
@@ -326,7 +330,7 @@ def test_importing_the_room_does_not_import_torch() -> None:
 def test_loading_and_writing_is_silent_and_leaves_other_packages_as_they_are(
     file: Path, tmp_path: Path
 ) -> None:
-    loader.load(file, "tiny", cache=tmp_path, report=silent)
+    loader.load(file, "tiny", precision="float32", cache=tmp_path, report=silent)
     code = f"""
 import sys
 from pathlib import Path

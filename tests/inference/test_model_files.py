@@ -317,6 +317,7 @@ def test_a_file_of_a_folder_leads_to_the_folder(tmp_path: Path, name: str) -> No
 
 def test_a_file_without_an_architecture_is_refused() -> None:
     assert "general.architecture" in model_files.unsupported_reason({})
+    assert not model_files.unsupported_reason({"general.architecture": "gpt-oss", "gpt-oss.expert_count": 32})
 
 
 def test_a_folder_of_gguf_files_names_one_of_them(good: Path, tmp_path: Path) -> None:

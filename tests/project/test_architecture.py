@@ -50,7 +50,7 @@ OWNERS = {
     "transformers": {"inference", "bench/speed/gpu"},
     "triton": {"inference"},
     "wcwidth": {"console"},
-    "xllamacpp": {"bench"},
+    "xllamacpp": {"bench/speed/peers"},
 }
 STARTERS_OF_PROCESSES = {
     "sandbox",

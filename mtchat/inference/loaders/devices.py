@@ -7,6 +7,7 @@ from pathlib import Path
 from mtchat.errors import ModelError, UsageError
 
 AUTO, QUANTISED, INT8, INT4 = "auto", "quantised", "int8", "int4"
+LLAMA_CPP = "llama.cpp"  # the weights of a GGUF file as they are stored, computed by llama.cpp
 CPU, GPU = "cpu", "cuda"
 GPU_PRECISIONS = (INT8, INT4)  # supported on a GPU only
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -31,7 +32,9 @@ def choose_precision(wanted: str, parameters: int, memory: int) -> str:
         )
     if wanted != AUTO:
         if wanted not in BYTES:
-            raise UsageError(f"unknown precision {wanted!r}; use {AUTO}, {QUANTISED}, {', '.join(BYTES)}")
+            raise UsageError(
+                f"unknown precision {wanted!r}; use {AUTO}, {QUANTISED}, {LLAMA_CPP}, {', '.join(BYTES)}"
+            )
         return wanted
     for precision in AUTOMATIC:
         if parameters * BYTES[precision] <= MEMORY_SHARE * memory:
@@ -73,12 +76,14 @@ def list_gpus() -> tuple[str, ...]:
 def choose_device(wanted: str, precision: str) -> str:
     """The torch device: a GPU if there is one; without its driver, torch is not even imported.
 
-    Quantised weights run on the CPU only.
+    Quantised weights run on the CPU only, and so does llama.cpp.
     """
+    on_cpu = precision in (QUANTISED, LLAMA_CPP)
     if wanted == AUTO:
-        return GPU if precision != QUANTISED and any(map(Path.exists, DRIVERS)) and list_gpus() else CPU
-    if wanted == GPU and precision == QUANTISED:
-        raise UsageError("quantised weights run on the CPU only; leave out --precision or --device")
+        return GPU if not on_cpu and any(map(Path.exists, DRIVERS)) and list_gpus() else CPU
+    if wanted == GPU and on_cpu:
+        what = "quantised weights run" if precision == QUANTISED else "llama.cpp runs"
+        raise UsageError(f"{what} on the CPU only; leave out --precision or --device")
     if wanted == GPU and not list_gpus():
         raise UsageError(
             "PyTorch finds no GPU that it can use (`make torch` or `pip install 'mtchat[torch]'` installs "

@@ -13,6 +13,7 @@ from mtchat.inference.loaders import (
     codegen_checkpoint,
     cpu_loader,
     gguf_tokenizer,
+    llama_cpp_loader,
     model_cache,
     model_files,
     quantised_folders,
@@ -21,6 +22,7 @@ from mtchat.inference.loaders import (
 from mtchat.inference.loaders.devices import (
     AUTO,
     GPU_PRECISIONS,
+    LLAMA_CPP,
     QUANTISED,
     choose_precision,
     gpu_precision,
@@ -97,11 +99,17 @@ def load_engine(
             if precision in (AUTO, QUANTISED, *GPU_PRECISIONS)
             else precision
         )
-    elif precision in (AUTO, QUANTISED):
-        why = cpu_loader.unsupported_reason(path)
-        if not why:
+    elif precision in (AUTO, QUANTISED, LLAMA_CPP):
+        why = cpu_loader.unsupported_reason(path) if precision != LLAMA_CPP else ""
+        if not why and precision != LLAMA_CPP:
             known = fingerprint or hash_weights(files, cache, report)
             return cpu_loader.load_cpu_model(path, files, name, known, draft, cache, report)
+        if path.is_file() and precision != QUANTISED:
+            llama_cpp_loader.refuse_without_llama_cpp(path, why)
+            known = fingerprint or hash_weights(files, cache, report)
+            return llama_cpp_loader.load_llama_model(path, name, known, cache, report)
+        if precision == LLAMA_CPP:
+            raise ModelError(f"llama.cpp runs GGUF files only, and {name} is a folder; leave out --precision")
         if precision == QUANTISED:
             raise ModelError(f"cannot run {name} with quantised weights: {why}; leave out --precision")
     chosen = choose_precision(precision, quantised_folders.count_values(files), machine_memory())

@@ -1,0 +1,1 @@
+"""Models that llama.cpp computes: its C library, the model, and its token sequences."""
