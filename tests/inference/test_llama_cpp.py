@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -237,9 +238,12 @@ def test_text_of_a_user_is_never_special_in_either_tokenizer(file: Path) -> None
 
 
 def test_a_vocabulary_that_mtchat_cannot_read_is_tokenized_by_llama_cpp(file: Path, tmp_path: Path) -> None:
-    path = rewritten(
-        file, tmp_path / "odd.gguf", lambda known, _: known.update({"tokenizer.ggml.pre": "poro-chat"})
-    )
+    def change(known: dict[str, Any], _: object) -> None:
+        known["tokenizer.ggml.model"] = "t5"
+        known["tokenizer.ggml.scores"] = [-1.0] * len(known["tokenizer.ggml.tokens"])
+        known["tokenizer.ggml.unknown_token_id"] = 3
+
+    path = rewritten(file, tmp_path / "odd.gguf", change)
     engine = load(path)
     assert isinstance(engine.tokens, LlamaTokenizer)
     assert any("tokenized by llama.cpp" in note for note in engine.card.notes)

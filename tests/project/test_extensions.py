@@ -31,7 +31,7 @@ CLOSED = {
     "mtchat.bench.speed.gpu",
     *("mtchat.bench.quality", "mtchat.bench.speed", "mtchat.inference.loaders", "mtchat.inference.cpu"),
     *("mtchat.inference.cuda", "mtchat.inference.cuda.kernels", "mtchat.inference.tokens"),
-    "mtchat.inference.hf",
+    *("mtchat.inference.hf", "mtchat.inference.llama_cpp"),
     *(
         "mtchat.features.context",
         "mtchat.features.own_code",
