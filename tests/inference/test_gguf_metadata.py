@@ -1,8 +1,10 @@
 """Keys of a GGUF file that change what is computed: used, or refused by their names; never left out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy
 import pytest
 import torch
@@ -44,6 +46,15 @@ ODD: list[tuple[dict[str, Any], str, bool]] = [
     ({"qwen2.expert_count": 8}, "expert_count = 8", False),
     ({"qwen2.something_new": 1}, "something_new = 1", False),
 ]
+
+
+def test_weights_of_a_type_without_a_kind_are_refused_by_its_name(good: Path) -> None:
+    header = read_gguf(good)
+    name = "blk.0.ffn_down.weight"
+    odd = replace(header.tensors[name], kind=gguf.GGMLQuantizationType.Q8_K)
+    changed = replace(header, tensors=header.tensors | {name: odd})
+    assert gguf_weights.unsupported_reason(header) == ""
+    assert gguf_weights.unsupported_reason(changed) == "weights of the type Q8_K"
 
 
 @pytest.mark.parametrize(("facts", "said", "ours"), ODD, ids=[said for _, said, _ in ODD])

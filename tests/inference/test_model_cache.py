@@ -104,9 +104,11 @@ def test_a_copy_that_was_rounded_before_its_type_had_a_kind_is_made_again(file: 
     opened(file, [])
     changed(copy(file) / TABLE, lambda table: table.update(rounded=["F16"]))
     said: list[str] = []
-    engine = opened(file, said)
+    opened(file, said)
     assert "the converted copy was made by another version; converting the model again" in said
-    assert not any("rounded" in note for note in engine.card.notes)
+    said.clear()
+    opened(file, said)
+    assert said == ["loading the model"]
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32"])

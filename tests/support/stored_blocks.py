@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 # the bytes of halves in a block; MXFP4 and NVFP4 have other scales, floats none
 HALVES = {
     **dict.fromkeys(("Q4_0", "Q5_0", "Q8_0", "Q1_0", "IQ4_NL", "IQ4_XS"), slice(0, 2)),
+    **dict.fromkeys(("IQ1_S", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"), slice(0, 2)),
     **dict.fromkeys(("Q4_1", "Q5_1", "Q4_K", "Q5_K"), slice(0, 4)),
     "Q2_K": slice(80, 84),
     "Q3_K": slice(108, 110),
@@ -30,6 +31,9 @@ def stored(name: str, rows: int, columns: int) -> Bytes:
         where = HALVES[name]
         scales = random.normal(size=(rows, columns // items, (where.stop - where.start) // 2)) / 64
         raw[:, :, where] = scales.astype(numpy.float16).view(numpy.uint8)
+    elif name == "IQ1_M":  # the highest bits of four pairs of bytes
+        halves = (random.normal(size=(*raw.shape[:2], 1)) / 64).astype(numpy.float16).view(numpy.uint16)
+        raw[:, :, 49::2] = (raw[:, :, 49::2] & 15) | (halves >> numpy.array([0, 4, 8, 12]) & 15) << 4
     elif name == "MXFP4":
         raw[:, :, 0] = random.integers(118, 128, raw.shape[:2])
     return raw.reshape(rows, -1)

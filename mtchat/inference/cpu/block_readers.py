@@ -1,11 +1,13 @@
 """Reads the blocks of GGUF types: values, scales and codes, exactly as the file has them."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy
 from numpy import uint8
 
 from mtchat.inference.cpu import repack
+from mtchat.inference.cpu.grid_readers import TYPES, read_grid
 from mtchat.inference.cpu.repack import Bytes, CodeBook, Halves, QuantBlocks
 
 NL4_LOW = (-127, -104, -83, -65, -49, -35, -22, -10)
@@ -193,6 +195,7 @@ READERS: dict[str, Callable[[Bytes], QuantBlocks]] = {
     "Q6_K": read_q6_k,
     "IQ4_NL": read_iq4_nl,
     "IQ4_XS": read_iq4_xs,
+    **{name: partial(read_grid, name) for name in TYPES},
     "MXFP4": read_mxfp4,
     "NVFP4": read_nvfp4,
     "F16": read_f16,
@@ -215,6 +218,7 @@ KIND_OF_TYPE = {
     "Q6_K": repack.Q6_SIGNED,
     "IQ4_NL": repack.NL4_SCALED,
     "IQ4_XS": repack.OWN4_SIGNED_32,
+    **{name: each.kind for name, each in TYPES.items()},
     "MXFP4": repack.FP4_POWERS,
     "NVFP4": repack.FP4_MINIFLOATS,
     "F16": repack.F16_PLAIN,

@@ -9,6 +9,8 @@ from ctypes import POINTER, c_float, c_int32, c_int64, c_uint32, c_void_p
 from functools import cache
 from pathlib import Path
 
+from mtchat.inference.cpu.repack import LAYOUTS
+
 FOLDER = Path(__file__).parent
 CPU = Path("/proc/cpuinfo")
 # the CPU features that each build of setup.py needs, fastest first; "any" runs on every CPU
@@ -145,8 +147,8 @@ def load(build: str) -> ctypes.CDLL:
 
 
 def struct_sizes() -> int:
-    """The bytes of the structures that the kernels are handed."""
-    return sum(ctypes.sizeof(each) for each in (ModelStruct, LayerStruct, BatchStruct))
+    """The bytes of the structures that the kernels are handed, and the number of kinds of matrices."""
+    return sum(ctypes.sizeof(each) for each in (ModelStruct, LayerStruct, BatchStruct)) + len(LAYOUTS)
 
 
 VARIABLE = "OMP_NUM_THREADS"  # which other libraries obey too

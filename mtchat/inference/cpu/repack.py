@@ -168,7 +168,7 @@ def in_groups(each: NDArray[Any], group: int, blocks: int) -> NDArray[Any]:
 
 
 def quantise_q8(values: NDArray[numpy.float32]) -> QuantBlocks:
-    """Round float rows to Q8: the nearest 8-bit values, for types that have no kernel."""
+    """Round float rows to Q8: the nearest 8-bit values."""
     blocks = values.reshape(values.shape[0], -1, BLOCK)
     halves = (abs(blocks).max(axis=2, keepdims=True) / 127).astype(numpy.float16)
     scale = halves.astype(numpy.float32)

@@ -99,8 +99,11 @@ void mtchat_step(State *s, const Batch *batch) {
     together(s->pool, pass, s);
 }
 
-// The bytes of what the caller hands over: another number means that the two were not built from one source.
-int32_t mtchat_sizes(void) { return (int32_t)(sizeof(Model) + sizeof(Layer) + sizeof(Batch)); }
+// The bytes of what the caller hands over, and the number of kinds: another sum means that the two were not built
+// from one source.
+int32_t mtchat_sizes(void) {
+    return (int32_t)(sizeof(Model) + sizeof(Layer) + sizeof(Batch) + sizeof FACTS / sizeof *FACTS);
+}
 
 // The parts by themselves, for tests and benchmarks.
 void mtchat_read_row(const Matrix *m, int32_t row, float *to) { read_row(*m, row, to); }

@@ -7,7 +7,7 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,7 @@ class PackedPart:
 
 @dataclass(frozen=True)
 class CpuWeights:
-    """A mapped model; matrices whose types are in `rounded` were rounded to 8 bits."""
+    """A mapped model; an older version rounded the matrices of the types in `rounded` to 8 bits."""
 
     architecture: str
     shape: CpuShape
@@ -189,7 +189,6 @@ def write_weights(
     shape: CpuShape,
     contents: Mapping[str, PartSource],
     report: Callable[[str, float | None], None],
-    rounded: Sequence[str] = (),
 ) -> None:
     """Write the weight file and its table into a folder; a source with two names is written once."""
     placed, size = plan_file(contents)
@@ -207,7 +206,6 @@ def write_weights(
         "format": FORMAT,
         "architecture": architecture,
         "shape": asdict(shape),
-        "rounded": list(rounded),
         "parts": {name: asdict(placed[content]) for name, content in contents.items()},
     }
     (folder / TABLE).write_text(json.dumps(table), "utf-8")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from mtchat.errors import ModelError, MtchatError, reason
 from mtchat.inference.cpu import kernels, weights
-from mtchat.inference.cpu.block_readers import KIND_OF_TYPE
 from mtchat.inference.cpu.kernels import thread_count
 from mtchat.inference.hf import fast_import
 from mtchat.inference.loaders import (
@@ -103,7 +102,7 @@ def load_cpu_model(
         fingerprint=fingerprint,
         precision=QUANTISED,
         licence=licence,
-        notes=tuple(filter(None, (rounding_note(decoder), *notes, licences.licence_note(licence)))),
+        notes=tuple(filter(None, (*notes, licences.licence_note(licence)))),
     )
 
     def close() -> None:
@@ -118,12 +117,6 @@ def class_name(architecture: str) -> str:
     """The class of transformers for an architecture of the kernels."""
     known = ARCHITECTURES.get(architecture)
     return known.title if known else CODEGEN_CLASS
-
-
-def rounding_note(decoder: "CpuDecoder") -> str:
-    """The note for a model whose weights are not computed exactly as stored; "" otherwise."""
-    kinds = " and ".join(decoder.model.weights.rounded)
-    return kinds and f"its {kinds} weights are rounded to 8 bits; --precision float32 uses them unrounded"
 
 
 def make_drafter(
@@ -170,13 +163,12 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
                 read_shape(header),
                 gguf_weights.part_sources(header),
             )
-            rounded = gguf_weights.rounded_types(header)
         else:
             config = folder_config(path)
             architecture, shape = codegen_weights.NAME, codegen_weights.read_shape(config)
-            contents, rounded = codegen_weights.part_sources(config, open_tensors(files)), []
+            contents = codegen_weights.part_sources(config, open_tensors(files))
         check_space(part, weights.plan_file(contents)[1])
-        weights.write_weights(part, architecture, shape, contents, report, rounded)
+        weights.write_weights(part, architecture, shape, contents, report)
         model_cache.write_recipe(part, made)
 
     model_cache.discard_stale(folder, made, weights.is_intact, report, is_exact)
@@ -186,8 +178,8 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
 
 
 def is_exact(folder: Path) -> bool:
-    """Whether no weights were rounded that the kernels now compute as they are in the file."""
-    return not KIND_OF_TYPE.keys() & set(weights.read_weights(folder).rounded)
+    """Whether a copy has the weights as they are in the file: older versions rounded those of some types."""
+    return not weights.read_weights(folder).rounded
 
 
 def content_hash(path: Path, fingerprint: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import weights
 from mtchat.inference.cpu.block_readers import KIND_OF_TYPE, READERS
-from mtchat.inference.cpu.repack import Q8_SCALED, STRIP, group_columns, quantise_q8, repack
+from mtchat.inference.cpu.repack import STRIP, group_columns, repack
 from mtchat.inference.cpu.weights import CHUNK_ROWS, FLOATS, ByteRows, CpuShape, PartSource
 from mtchat.inference.loaders import gguf_architectures as table
 from mtchat.inference.loaders import gguf_shape
@@ -78,9 +78,12 @@ def part_obstacle(rows: list[TensorRows]) -> str:
         return "gate and up matrices of different types"
     for each in rows:
         odd = each.count % STRIP and each.tensor.name not in (table.EMBEDDING, table.OUTPUT)
+        kind = KIND_OF_TYPE.get(type_name(each.tensor))
+        if kind is None:
+            return f"weights of the type {type_name(each.tensor)}"
         if len(each.tensor.shape) < 2 or is_plain(each.tensor):
             continue
-        if each.columns % group_columns(packed_kind(each.tensor)) or odd:
+        if each.columns % group_columns(kind) or odd:
             return f"a matrix of {each.count} by {each.columns}"
     return ""
 
@@ -175,16 +178,6 @@ def is_plain(tensor: GgufTensor) -> bool:
     return len(tensor.shape) == 1 or tensor.name.endswith((".bias", table.ROUTED["router"]))
 
 
-def rounded_types(header: GgufHeader) -> list[str]:
-    """The types of the matrices that are not repacked exactly but rounded to 8 bits."""
-    matrices = [
-        rows[0].tensor for _, rows in part_rows(read_shape(header), header) if not is_plain(rows[0].tensor)
-    ]
-    return sorted(
-        {type_name(each) for each in matrices if packed_kind(each) != KIND_OF_TYPE.get(type_name(each))}
-    )
-
-
 def part_sources(header: GgufHeader) -> Mapping[str, PartSource]:
     """The sources of all parts; tied weights share one source under two names."""
     found: dict[tuple[TensorRows, ...], PartSource] = {}
@@ -199,25 +192,19 @@ def part_source(rows: list[TensorRows]) -> PartSource:
     one = rows[0]
     if is_plain(one.tensor):
         return PartSource(FLOATS, 1, -(-one.count // STRIP) * STRIP, partial(vector_pieces, one))
-    kind = packed_kind(one.tensor)
+    kind = KIND_OF_TYPE[type_name(one.tensor)]
     total = sum(each.count for each in rows)
-    return PartSource(kind, -(-total // STRIP) * STRIP, one.columns, partial(matrix_pieces, rows, kind))
+    return PartSource(kind, -(-total // STRIP) * STRIP, one.columns, partial(matrix_pieces, rows))
 
 
-def matrix_pieces(rows: list[TensorRows], kind: int) -> Iterator[ByteRows]:
+def matrix_pieces(rows: list[TensorRows]) -> Iterator[ByteRows]:
     """The bytes of a matrix; gate and up rows alternate, two strips each, as one kernel reads them."""
     if len(rows) == 1:
-        yield from packed_chunks(rows[0], kind)
+        yield from packed_chunks(rows[0])
         return
-    for gates, ups in zip(*(packed_chunks(each, kind) for each in rows), strict=True):
+    for gates, ups in zip(*map(packed_chunks, rows), strict=True):
         pairs = [each.reshape(-1, 2, each.shape[-1]) for each in (gates, ups)]
         yield numpy.ascontiguousarray(numpy.concatenate(pairs, axis=1))
-
-
-def packed_kind(tensor: GgufTensor) -> int:
-    """The kind of a matrix: that of its type in the file, or else rounded to 8 bits."""
-    kind = KIND_OF_TYPE.get(type_name(tensor), Q8_SCALED)
-    return kind if tensor.shape[-1] % group_columns(kind) == 0 else Q8_SCALED
 
 
 def type_name(tensor: GgufTensor) -> str:
@@ -239,18 +226,13 @@ def vector_pieces(rows: TensorRows) -> Iterator[ByteRows]:
     yield numpy.pad(found, (0, -rows.count % STRIP)).astype(numpy.float32).view(numpy.uint8)
 
 
-def packed_chunks(rows: TensorRows, kind: int) -> Iterator[ByteRows]:
+def packed_chunks(rows: TensorRows) -> Iterator[ByteRows]:
     """The packed bytes of some rows, a chunk at a time."""
-    from gguf import GGMLQuantizationType
-
-    type_ = GGMLQuantizationType(rows.tensor.kind)
-    exact = KIND_OF_TYPE.get(type_.name) == kind
+    read = READERS[type_name(rows.tensor)]
     for some in raw_chunks(rows):
         if some.shape[0] % STRIP:  # pad a vocabulary with zeros to whole strips
             some = numpy.pad(some, ((0, -some.shape[0] % STRIP), (0, 0)))
-        with numpy.errstate(all="ignore"):
-            blocks = READERS[type_.name](some) if exact else quantise_q8(dequantise_rows(some, type_))
-        yield numpy.ascontiguousarray(repack(blocks))
+        yield numpy.ascontiguousarray(repack(read(some)))
 
 
 def raw_chunks(rows: TensorRows) -> Iterator[ByteRows]:
