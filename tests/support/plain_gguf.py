@@ -168,11 +168,14 @@ class PlainModel:
             return self.feed_experts(seen, part)
         seen = in_eight_bits(seen)
         if "ffn_gate.weight" in part:
-            gate, up = (seen @ part[f"ffn_{name}.weight"].T for name in ("gate", "up"))
+            gate, up = (
+                seen @ part[f"ffn_{name}.weight"].T + part.get(f"ffn_{name}.bias", 0)
+                for name in ("gate", "up")
+            )
         else:
             gate, up = numpy.split(seen @ part["ffn_up.weight"].T, 2, axis=1)
         found: Array = in_eight_bits(self.gated(gate, up)) @ part["ffn_down.weight"].T
-        return found
+        return found + part.get("ffn_down.bias", 0)
 
     def feed_experts(self, rows: Array, part: Mapping[str, Array]) -> Array:
         scores = rows @ part["ffn_gate_inp.weight"].T + part.get("ffn_gate_inp.bias", 0)
