@@ -12,10 +12,10 @@ from pathlib import Path
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import decoder, weights
 from mtchat.inference.loaders import cpu_loader, gguf_weights
-from mtchat.inference.loaders.devices import AUTO, BYTES, CPU, QUANTISED
+from mtchat.inference.loaders.devices import AUTO, BYTES, QUANTISED
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, read_gguf
 from mtchat.inference.loaders.gguf_shape import read_shape
-from mtchat.models.advice import MeasuredSpeed
+from mtchat.models.advice import SLOWEST, MeasuredSpeed
 from mtchat.models.gguf_choice import PREFERRED, PREFERRED_BITS
 from mtchat.models.memory import describe_memory
 from mtchat.models.sizes import MemoryNeed
@@ -126,7 +126,7 @@ def describe_estimate(estimate: FileEstimate, memory: float, speed: MeasuredSpee
     return f"{need}, ~{speed.bandwidth / estimate.bytes_per_token:.1f} tokens/s"
 
 
-def free_memory_note(estimate: FileEstimate, free: float) -> str:
+def tight_memory_note(estimate: FileEstimate, free: float) -> str:
     """What to say of a model that fits the machine but not what is free now; "" if it does."""
     least = estimate.need.least
     if least <= free:
@@ -137,16 +137,26 @@ def free_memory_note(estimate: FileEstimate, free: float) -> str:
     )
 
 
-def check_file(name: str, path: Path, precision: str, device: str, memory: int, free: float) -> str:
-    """Refuse a GGUF file that cannot fit, before it is loaded; a note if it fits only just.
+def slow_note(estimate: FileEstimate, speed: MeasuredSpeed | None) -> str:
+    """What to say of a model that will be slow here; "" if it will not, or the speed is not known."""
+    if speed is None or speed.busy or not estimate.bytes_per_token:
+        return ""
+    rate = speed.bandwidth / estimate.bytes_per_token
+    return "" if rate >= SLOWEST else f"about {rate:.1f} tokens/s are expected on this machine"
+
+
+def check_file(
+    name: str, path: Path, precision: str, memory: int, free: float, speed: MeasuredSpeed | None
+) -> tuple[str, ...]:
+    """Refuse a GGUF file that cannot fit, before it is loaded; notes on one that will be short or slow.
 
     A precision that was asked for is tried; loading says what is wrong with a file that cannot be read.
     """
-    if precision != AUTO or device != CPU or not path.is_file():
-        return ""
+    if precision != AUTO or not path.is_file():
+        return ()
     try:
         estimate = estimate_file(path, precision, memory)
     except ModelError:
-        return ""
+        return ()
     check_estimate(name, estimate, memory)
-    return free_memory_note(estimate, free)
+    return tuple(filter(None, (tight_memory_note(estimate, free), slow_note(estimate, speed))))

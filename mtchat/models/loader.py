@@ -49,13 +49,23 @@ def fits_in_memory(name: str) -> bool:
     bundled = catalogue.find_or_none(name)
     try:
         path = cache.locate(name, cache.models_folder()) if bundled else Path(name).expanduser()
-        if path is None or not path.exists():
+        if path is not None and not path.exists():
+            return stored_bytes(name) * HEADROOM < free_memory()
+        if path is None:
             return True
         files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
         size = sum(file.stat().st_size for file in files)
     except (OSError, RuntimeError, ValueError):  # loading says what is wrong with the name
         return True
     return size * HEADROOM < free_memory()
+
+
+def stored_bytes(name: str) -> int:
+    """The size of a model by its name in a store; 0 if none has that name."""
+    from mtchat.models import local_stores
+
+    found, _ = local_stores.list_stored(model_folders())
+    return next((each.bytes for each in found if each.name == name), 0)
 
 
 def warm_up(engine: Model, guidance: tuple[str, ...], report: Report) -> Model:
@@ -84,11 +94,9 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     report("loading")
     from mtchat.inference.loaders import devices
     from mtchat.inference.loaders import loader as inference
-    from mtchat.models import estimates
 
-    where, memory, short = devices.choose_device(device, precision), devices.machine_memory(), ""
-    if isinstance(found.source, Path):
-        short = estimates.check_file(name, found.source, precision, where, memory, free_memory())
+    where = devices.choose_device(device, precision)
+    notes = check_before_loading(name, found, precision) if where == devices.CPU else ()
     loaded = inference.load(
         found.source,
         name,
@@ -101,9 +109,20 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     )
     if bundled := catalogue.find_or_none(name):
         loaded.card = replace(loaded.card, licence=bundled.licence)
-    if notes := tuple(filter(None, (found.note, short))):
+    if notes := tuple(filter(None, (found.note, *notes))):
         loaded.card = replace(loaded.card, notes=(*notes, *loaded.card.notes))
     return loaded
+
+
+def check_before_loading(name: str, found: "LocatedModel", precision: str) -> tuple[str, ...]:
+    """Refuse a GGUF file that cannot fit in memory; notes on one that will be short of it, or slow."""
+    if not isinstance(found.source, Path) or catalogue.find_or_none(name):
+        return ()  # mtchat models shows what the bundled ones need
+    from mtchat.inference.loaders.devices import machine_memory
+    from mtchat.models import estimates, speed
+
+    known = speed.recorded_speed(cache.models_folder().parent)
+    return estimates.check_file(name, found.source, precision, machine_memory(), free_memory(), known)
 
 
 def describe_stage(stage: str, part: float | None) -> str:
@@ -247,9 +266,16 @@ def remove_downloaded(name: str) -> int:
 
 
 def list_models() -> list[tuple[str, str]]:
-    """The bundled models and whether they are fetched, then those of other packages: (name, description)."""
+    """The bundled models and whether they are fetched, then those in stores and of other packages.
+
+    Each is a name and a description.
+    """
+    from mtchat.models import local_stores
+
     bundled = [(row.name, f"{row.title}, {row.text}") for row in cache.list_models(cache.models_folder())]
-    return [*bundled, *plugin_models()]
+    found, _ = local_stores.list_stored(model_folders())
+    stored = [(each.name, f"{each.bytes / 1e9:.1f} GB, {each.store}") for each in found if not each.problem]
+    return [*bundled, *stored, *plugin_models()]
 
 
 def plugin_models() -> list[tuple[str, str]]:

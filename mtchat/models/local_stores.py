@@ -67,8 +67,12 @@ class OllamaModel:
             return "has no GGUF weights here (a cloud model, or one in another format)"
         if len(weights) > 1:
             return f"has its weights in {len(weights)} files, which mtchat does not read from Ollama's store"
-        if not weights[0][0].is_file():
+        if not os.access(weights[0][0].parent, os.X_OK):
+            return f"cannot be read by this user ({weights[0][0].parent})"
+        if not os.path.isfile(weights[0][0]):
             return f"is incomplete; ollama pull {self.name} downloads it again"
+        if not os.access(weights[0][0], os.R_OK):
+            return f"cannot be read by this user ({weights[0][0]})"
         if self.files("adapter"):
             return (
                 f"is a model with a LoRA adapter, which mtchat does not apply from Ollama's store; the files "
@@ -102,7 +106,7 @@ def list_files(folder: Path) -> list[Path]:
     """The regular files below a folder, sorted; those that cannot be read are left out."""
     found = []
     for place, _, names in os.walk(folder):
-        found += [path for name in names if (path := Path(place, name)).is_file()]
+        found += [path for name in names if os.path.isfile(path := Path(place, name))]
     return sorted(found)
 
 
@@ -154,7 +158,7 @@ def lm_studio_repositories(home: Path) -> dict[str, tuple[Path, list[HubGguf]]]:
     """The GGUF models of each repository, and the folder they are in."""
     found: dict[str, tuple[Path, list[HubGguf]]] = {}
     for folder in lm_studio_folders(home):
-        for repository in sorted(each for each in folder.glob("*/*") if each.is_dir()):
+        for repository in sorted(each for each in folder.glob("*/*") if os.path.isdir(each)):
             files = [
                 HubFile(path.relative_to(repository).as_posix(), path.stat().st_size, "")
                 for path in list_files(repository)

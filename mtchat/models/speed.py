@@ -52,6 +52,12 @@ def machine_speed(
     return speed
 
 
+def recorded_speed(cache: Path) -> MeasuredSpeed | None:
+    """The speed that was measured on this machine before; None if none was."""
+    machine = decode_probe.describe_machine()
+    return next((each for key, each in read_speeds(cache).items() if key.startswith(machine)), None)
+
+
 def is_busy() -> bool:
     """Whether programs have lately kept half of the processor or more at work."""
     try:

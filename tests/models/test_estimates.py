@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy
@@ -18,7 +17,8 @@ from mtchat.models.estimates import (
     check_file,
     describe_estimate,
     estimate_file,
-    free_memory_note,
+    slow_note,
+    tight_memory_note,
 )
 from mtchat.models.sizes import MemoryNeed
 from tests.support.engine_models import write_gguf
@@ -129,8 +129,8 @@ def test_a_short_context_is_enough_to_fit() -> None:
 
 
 def test_free_memory_that_is_short_is_a_note() -> None:
-    assert free_memory_note(LARGE, 20 * GIB) == ""
-    assert free_memory_note(LARGE, 8 * GIB).startswith("it needs 16.8 GiB of memory and 8.0 GiB are free")
+    assert tight_memory_note(LARGE, 20 * GIB) == ""
+    assert tight_memory_note(LARGE, 8 * GIB).startswith("it needs 16.8 GiB of memory and 8.0 GiB are free")
 
 
 def test_speed_follows_from_the_bytes_read() -> None:
@@ -140,19 +140,31 @@ def test_speed_follows_from_the_bytes_read() -> None:
     assert describe_estimate(LARGE, 8 * GIB, speed) == "needs 16.8 GiB: too large"
 
 
-@pytest.mark.parametrize(
-    ("precision", "device"), [("auto", "cuda"), ("quantised", "cpu"), ("float32", "cpu")]
-)
-def test_what_was_asked_for_is_tried(tiny: Path, precision: str, device: str) -> None:
+def test_a_slow_model_is_a_note() -> None:
+    speed = MeasuredSpeed("starter", 20.0, GIB, "2026-11-30")
+    assert slow_note(LARGE, speed) == "about 1.2 tokens/s are expected on this machine"
+    assert slow_note(replace(LARGE, bytes_per_token=GIB), speed) == ""
+    assert slow_note(LARGE, replace(speed, busy=True)) == ""
+    assert slow_note(LARGE, None) == ""
+
+
+@pytest.mark.parametrize("precision", ["quantised", "float32"])
+def test_what_was_asked_for_is_tried(tiny: Path, precision: str) -> None:
     with pytest.raises(ModelError, match=r"and this machine has 0\.0 GiB"):
-        check_file("it", tiny, "auto", "cpu", 1000, 1000)
-    assert check_file("it", tiny, precision, device, 1000, 1000) == ""
+        check_file("it", tiny, "auto", 1000, 1000, None)
+    assert check_file("it", tiny, precision, 1000, 1000, None) == ()
+
+
+def test_notes_come_together(tiny: Path) -> None:
+    speed = MeasuredSpeed("starter", 1e-6, GIB, "2026-11-30")
+    short, slow = check_file("it", tiny, "auto", 8 * GIB, 1000, speed)
+    assert short.startswith("it needs 0.3 GiB of memory and 0.0 GiB are free")
+    assert slow.startswith("about ")
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF", b"no model"])
 def test_what_cannot_be_read_is_left_to_loading(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd.gguf"
     path.write_bytes(content)
-    assert check_file("it", path, "auto", "cpu", 1000, 1000) == ""
-    missing: Any = tmp_path / "none.gguf"
-    assert check_file("it", missing, "auto", "cpu", 1000, 1000) == ""
+    assert check_file("it", path, "auto", 1000, 1000, None) == ()
+    assert check_file("it", tmp_path / "none.gguf", "auto", 1000, 1000, None) == ()

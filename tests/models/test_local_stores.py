@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,16 @@ def test_a_missing_and_a_damaged_blob_are_refused(tmp_path: Path) -> None:
     blob.unlink()
     with pytest.raises(ModelError, match="is incomplete; ollama pull a:1b downloads it again"):
         find("ollama:a:1b", folders_in(tmp_path))
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root reads everything")
+def test_a_store_of_another_user_says_so(tmp_path: Path) -> None:
+    store = tmp_path / "home" / ".ollama" / "models"
+    put_ollama(store, "registry.ollama.ai/library/a/1b", {"model": b"GGUF 1"})
+    (store / "blobs").chmod(0)
+    found, _ = list_stored(folders_in(tmp_path))
+    (store / "blobs").chmod(0o755)
+    assert found[0].problem == f"cannot be read by this user ({store / 'blobs'})"
 
 
 BROKEN = [

@@ -61,6 +61,8 @@ def test_a_measurement_is_kept_for_the_machine(tiny: tuple[BundledModel, Path, P
     again = speed.machine_speed([(model, path)], tmp_path, converted, on_measure=asked.append)
     assert again is not None
     assert again.tokens_per_second == first.tokens_per_second
+    assert speed.recorded_speed(tmp_path) == again
+    assert speed.recorded_speed(tmp_path / "none") is None
     assert asked == ["tiny"]
     speed.machine_speed([(model, path)], tmp_path, converted, again=True, on_measure=asked.append)
     assert asked == ["tiny", "tiny"]
