@@ -1,7 +1,7 @@
 """The interface of a model that decodes, on any device: token sequences, and the logits after them."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import numpy
 from numpy.typing import NDArray
@@ -55,6 +55,15 @@ class Decoder(Protocol[S]):
 
     def forward_each(self, sequences: Sequence[S], ids: Sequence[int]) -> Logits:
         """One more id for each sequence: the logits (B, V) after it; `commit(1)` appends the id."""
+        ...
+
+
+@runtime_checkable
+class BranchingDecoder(Protocol):
+    """A decoder that can go on from some positions only, and so wants to know where prompts will part."""
+
+    def expect_branch(self, ids: Sequence[int]) -> None:
+        """Later prompts may begin with `ids` and then part from the next one."""
         ...
 
 

@@ -9,8 +9,9 @@ from typing import Any, TypeVar, cast
 
 from mtchat.errors import ModelError, MtchatError
 from mtchat.inference import probe as probes
-from mtchat.inference.decoder import Decoder
+from mtchat.inference.decoder import BranchingDecoder, Decoder
 from mtchat.inference.detokenizer import vocabulary_of
+from mtchat.inference.prefix_tree import common_prefix_length
 from mtchat.inference.request import GenerationState, Request, Stopwatch
 from mtchat.inference.scheduler import CpuScheduler, Scheduler
 from mtchat.inference.scoring import Continuation, score_texts
@@ -121,7 +122,18 @@ class Engine:
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The ids of `text(prompt)`; a chat template writes the special tokens itself."""
-        return self.tokens.encode_parts(self.parts(prompt), special=not prompt.messages)
+        ids = self.tokens.encode_parts(self.parts(prompt), special=not prompt.messages)
+        if isinstance(self.decoder, BranchingDecoder) and prompt.messages:
+            for joint in prompt.joints:
+                self.decoder.expect_branch(ids[: self.locate(prompt, ids, joint)])
+        return ids
+
+    def locate(self, prompt: Prompt, ids: list[int], position: int) -> int:
+        """How many ids of a prompt hold what comes before a position in its last message."""
+        last = prompt.messages[-1]
+        cut = replace(last, content=last.content[:position])
+        shorter = self.parts(replace(prompt, messages=(*prompt.messages[:-1], cut)))
+        return common_prefix_length(ids, self.tokens.encode_parts(shorter, special=False))
 
     def classify(self, prompt: Prompt) -> Signals | None:
         """What the last message of a chat is, as the model's probe reads it; None if that cannot be told.

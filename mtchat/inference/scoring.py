@@ -29,12 +29,20 @@ def score_texts(decoder: Decoder[Any], texts: Sequence[Continuation]) -> Iterato
     if isinstance(decoder, CachedDecoder):
         found = iter(score_together(decoder, scored))
     else:
-        found = (score_alone(decoder, text) for text in scored)
+        found = score_each(decoder, scored)
     for text in texts:
         score = next(found) if text.ids else 0.0
         if score != score:
             raise ModelError("the model computed NaN: its weights are damaged; download it again")
         yield score
+
+
+def score_each(decoder: Decoder[Any], texts: Sequence[Continuation]) -> Iterator[float]:
+    """The scores of some texts, one after the other."""
+    if len(texts) > 1:
+        prefill_shared(decoder, [text.context for text in texts])
+    for text in texts:
+        yield score_alone(decoder, text)
 
 
 def score_alone(decoder: Decoder[Any], text: Continuation) -> float:
@@ -123,12 +131,12 @@ def compute(decoder: CachedDecoder, parts: Sequence[tuple[Course, int]]) -> None
         course.take(count, logprobs[first:end])
 
 
-def prefill_shared(decoder: CachedDecoder, contexts: Sequence[Sequence[int]]) -> None:
+def prefill_shared(decoder: Decoder[Any], contexts: Sequence[Sequence[int]]) -> None:
     """Compute what all contexts begin with, so that each finds it in the KV cache."""
     least, most = min(map(tuple, contexts)), max(map(tuple, contexts))
     shared = next(
         (at for at, (one, other) in enumerate(zip(least, most, strict=False)) if one != other), len(least)
     )
     if shared > 1:
-        for _ in decoder.open(least[:shared]).prefill():
+        for _ in decoder.open(list(least[:shared])).prefill():
             pass

@@ -34,7 +34,8 @@ class Prompt:
 
     `opening` is how the reply begins; it is part of the context, and the model goes on from it. `begun` is
     code that the text ends with and that belongs to what the model writes: the user has begun it. `marks`
-    says where in the text a mark is meant, and which; all else is words, whatever it looks like.
+    says where in the text a mark is meant, and which; all else is words, whatever it looks like. `joints` are
+    positions in the last message from which on the prompts of other turns are likely to differ.
 
     `think` is the most tokens of a thought before the reply, 0 for none. While `thought` is None the model is
     asked for the thought, without the opening; with a thought, for the reply after it.
@@ -45,6 +46,7 @@ class Prompt:
     opening: str = ""
     begun: str = ""
     marks: tuple[tuple[int, str], ...] = field(default=(), compare=False)
+    joints: tuple[int, ...] = field(default=(0,), compare=False, repr=False)
     think: int = 0
     thought: str | None = None
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from mtchat.inference.hf import decoders
 from mtchat.inference.hf.recurrent import RecurrentDecoder
 from mtchat.inference.hf.resumption import Resumption, find_resumption, is_croppable, run_model
 from mtchat.inference.hf.uncached import UncachedDecoder
-from mtchat.session.prompt import ModelCard, Prompt
+from mtchat.session.prompt import Message, ModelCard, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import interrupted, tiny_tokenizer
 from tests.support.recurrent_models import MODELS, ONE_BY_ONE, UNSHARED, recurrent_model
@@ -261,3 +262,29 @@ def test_candidates_and_their_seeds_give_the_same_texts(name: str) -> None:
             assert pieces[-1].usage.cached_tokens == pieces[-1].usage.prompt_tokens
     assert found == expected
     assert len(set(found)) > 1
+
+
+CHAT = (
+    Message("system", "add"),
+    Message("user", "def add"),
+    Message("assistant", "def add(a, b):"),
+    Message("user", "import numpy as np\n\nx = np.arange(10)"),
+)
+
+
+def test_another_instruction_reads_only_what_comes_from_the_joint_on() -> None:
+    """The first prompt is cut at its joints, before anything has parted from it."""
+    engine = decoders.make_engine(model_of("Lfm2"), tiny_tokenizer(), ModelCard("tiny", "Lfm2", True, 160))
+    content = CHAT[-1].content
+    prompt = Prompt(messages=CHAT, opening="x", joints=(0, content.index("\n\n")))
+    cached = []
+    for text in (content, content[:20] + "print(x)", "print(x)"):
+        asked = replace(prompt, messages=(*CHAT[:-1], Message("user", text)))
+        *_, piece = engine.complete(asked, Sampling(max_tokens=2))
+        cached.append(piece.usage.cached_tokens)
+    ids = engine.encode(prompt)
+    shared = [engine.locate(prompt, ids, joint) for joint in prompt.joints]
+    assert cached == [0, shared[1], shared[0]]
+    assert 0 < shared[0] < shared[1] < len(ids)
+    begun = engine.tokenizer.decode(ids[: shared[0]])
+    assert begun.endswith("<|im_start|>user\n")

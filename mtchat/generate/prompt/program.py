@@ -32,6 +32,17 @@ def messages(path: Sequence[Turn], preamble: str, wish: str) -> tuple[Message, .
     return Message("system", SYSTEM), Message("user", "\n\n".join([*shown, *asked]))
 
 
+def joints(text: str) -> tuple[int, ...]:
+    """Where the prompts of other steps differ from a message: behind the program, and before the wish.
+
+    The wish is the last paragraph but for the one that says what to write.
+    """
+    end = text.rfind("\n```\n\n")
+    asked = text.removesuffix(f"\n\n{ONLY}")
+    wish = asked.rfind("\n\n") + 2 if "\n\n" in asked else 0
+    return tuple(sorted({max(end, 0), wish}))
+
+
 def commented_steps(path: Sequence[Turn]) -> list[str]:
     """The code of each turn under its instruction; a turn may have none."""
     steps = []

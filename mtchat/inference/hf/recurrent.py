@@ -5,6 +5,7 @@ undo, retry, another ending and candidates compute nothing again before the turn
 """
 
 import weakref
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from mtchat.inference.prefix_tree import common_prefix_length
 
 CHUNK = 256  # tokens of one forward pass
 BUDGET = 1 << 30  # bytes of saved states
+EXPECTED = 4  # positions where the latest prompts may part from the next ones
 STEP_COST = 4  # tokens that are read together in the time that one takes alone, or more
 GPU_SHARE = 8  # of the free memory of a GPU, saved states may take 1/8
 
@@ -81,7 +83,11 @@ class RecurrentDecoder:
         self.resumption = resumption
         self.chunk = chunk
         self.tree = StateTree(model.config, budget or choose_budget(model.device))
+        self.expected: deque[list[int]] = deque(maxlen=EXPECTED)
         self.owners: list[tuple[weakref.ref[RecurrentSequence], RecurrentCache]] = []
+
+    def expect_branch(self, ids: Sequence[int]) -> None:
+        self.expected.append(list(ids))
 
     @property
     def rows(self) -> int:
@@ -128,10 +134,11 @@ class RecurrentDecoder:
             yield logits
 
     def positions(self, cache: RecurrentCache, ids: list[int]) -> set[int]:
-        """Where states are saved: at the end, and where the text parts from one that was read before."""
+        """Where states are saved: at the end, where another text that was read parts, and where one may."""
         live = [each.ids for owner, other in self.owners if (each := owner()) and other is not cache]
         parting = max([self.tree.shared_length(ids), *(common_prefix_length(each, ids) for each in live)])
-        return {parting, len(ids)}
+        expected = {len(each) for each in self.expected if ids[: len(each)] == each}
+        return {parting, len(ids), *expected}
 
     def chunk_ends(self, start: int, length: int, kept: set[int]) -> list[int]:
         """The ends of the chunks between two positions, of which those in `kept` are some."""

@@ -41,7 +41,8 @@ def render(
 ) -> Prompt:
     if PROGRAM in guidance and language == PYTHON:
         messages = program.messages(path, preamble, with_error(instruction, error))
-        return Prompt(messages=messages, opening=opening(language))
+        joints = program.joints(messages[-1].content)
+        return Prompt(messages=messages, opening=opening(language), joints=joints)
     return request(path, preamble, with_error(instruction, error), guidance, language)
 
 
@@ -88,7 +89,7 @@ def request(
 ) -> Prompt:
     wish = "\n".join([*pending_instructions(path), wish])
     messages = (*history(path, preamble, guidance, language), Message("user", wish))
-    return Prompt(messages=messages, opening=opening(language))
+    return Prompt(messages=messages, opening=opening(language), joints=(0, wish.rfind("\n\n") + 1))
 
 
 def history(
