@@ -60,13 +60,15 @@ class LlamaSequence:
 
     def prefill(self) -> Iterator[Logits]:
         while self.pending:
-            # chunks end at the same positions, whatever was cached
+            # Steps begin at the same positions, whatever was cached, and the last id has one of its own: the
+            # same prompt goes on from there.
             count = PREFILL_TOKENS - self.length % PREFILL_TOKENS
+            count = min(count, max(len(self.pending) - 1, 1))
             chunk = self.pending[:count]
             logits = self.decoder.compute([(self, chunk)], len(chunk) - 1)
             self.commit(len(chunk))
             self.pending = self.pending[count:]
-            if not self.pending:
+            if len(self.pending) == 1:
                 self.decoder.keep_state(self)
             yield logits[0]
 
@@ -150,7 +152,7 @@ class LlamaDecoder:
         return prefix
 
     def keep_state(self, sequence: LlamaSequence) -> None:
-        """Keep the recurrent state after a prompt, which a later prompt can go on from."""
+        """Keep the recurrent state near the end of a prompt: the next turn, undo and retry go on from it."""
         if self.model.weights.recurrent:
             with contextlib.suppress(ModelError):  # all others are in use
                 self.branch(sequence.prefix, sequence.length)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 RULES = 1  # of the cached tokenizer
 CACHE_SHARE, MAX_CACHE_BYTES = 8, 2 << 30  # the KV cache takes 1/8 of the memory, and 2 GiB at most
 MIN_CAPACITY = 4096  # tokens, however small the memory
-MIN_SEQUENCES = 6  # of a model with a recurrent state: four candidates, their prompt and the one before it
+SPARE_TOKENS = 16384  # of prompts beside the longest one; all memory of the cache is taken at once
+STATES, LEAST_STATES = 32, 6  # recurrent states: of turns, of candidates and of their prompt
 
 
 def refuse_without_llama_cpp(path: Path, why: str) -> None:
@@ -77,11 +78,12 @@ def make_model(weights: LlamaWeights, threads: int, costs: CacheCosts, memory: i
     budget = min(memory // CACHE_SHARE, MAX_CACHE_BYTES)
     sequences = SEQUENCES
     if costs.state:
-        sequences = max(min(budget // 2 // costs.state, SEQUENCES), MIN_SEQUENCES)
+        sequences = max(min(budget // 2 // costs.state, STATES), LEAST_STATES)
         budget = max(budget - sequences * costs.state, budget // 2)
     context = weights.trained_context
-    room = budget // costs.token if costs.token else 2 * context
-    return LlamaModel(weights, threads, max(min(room, 2 * context), min(MIN_CAPACITY, context)), sequences)
+    wanted = max(context, min(2 * context, SPARE_TOKENS))
+    room = budget // costs.token if costs.token else wanted
+    return LlamaModel(weights, threads, max(min(room, wanted), min(MIN_CAPACITY, context)), sequences)
 
 
 def find_tokenizer(
