@@ -12,7 +12,7 @@ from pathlib import Path
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import decoder, weights
 from mtchat.inference.loaders import cpu_loader, gguf_weights
-from mtchat.inference.loaders.devices import AUTO, BYTES, QUANTISED
+from mtchat.inference.loaders.devices import AUTO, BYTES, LLAMA_CPP, QUANTISED
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, read_gguf
 from mtchat.inference.loaders.gguf_shape import read_shape
 from mtchat.models.advice import SLOWEST, MeasuredSpeed
@@ -20,7 +20,8 @@ from mtchat.models.gguf_choice import PREFERRED, PREFERRED_BITS
 from mtchat.models.memory import describe_memory
 from mtchat.models.sizes import MemoryNeed
 
-KERNELS, LLAMA_CPP, TRANSFORMERS = "mtchat's kernels", "llama.cpp", "transformers"
+KERNELS, TRANSFORMERS = "mtchat's kernels", "transformers"
+FORCED = {KERNELS: QUANTISED, LLAMA_CPP: LLAMA_CPP}  # the precision that is tried whatever it needs
 KEYS_VALUES = re.compile(r"blk\.\d+\.attn_(k|v|kv_a_mqa|qkv)\.weight")
 FUSED = "attn_qkv"  # queries, keys and values in one matrix
 EXPERTS = "_exps."  # in the names of tensors with one matrix for each expert
@@ -48,7 +49,7 @@ def estimate_file(path: Path, precision: str, memory: int) -> FileEstimate:
     read = bytes_read(header)
     if precision in BYTES:
         way, held, need = TRANSFORMERS, parameters * BYTES[precision], None
-    elif not cpu_loader.unsupported_reason(path):
+    elif precision != LLAMA_CPP and not cpu_loader.unsupported_reason(path):
         way, held = KERNELS, weights.plan_file(gguf_weights.part_sources(header))[1]
         shape = read_shape(header)
         context = min(shape.context, decoder.kv_capacity(shape, memory))
@@ -56,8 +57,10 @@ def estimate_file(path: Path, precision: str, memory: int) -> FileEstimate:
     else:
         way, held, need = LLAMA_CPP, stored, None
     if need is None:
-        context = stated_context(header)
-        need = MemoryNeed(held, context, cache_bytes(header) * context)
+        each = cache_bytes(header)
+        budget = min(memory // decoder.CACHE_SHARE, decoder.MAX_CACHE_BYTES)
+        context = min(stated_context(header), max(budget // max(each, 1), decoder.MIN_CAPACITY))
+        need = MemoryNeed(held, context, each * context)
     return FileEstimate(way, need, int(held * read / max(stored, 1)), parameters, stored)
 
 
@@ -108,7 +111,7 @@ def check_estimate(name: str, estimate: FileEstimate, memory: float) -> None:
     else:
         most = max(memory - (need.least - need.weights), 0) * 8 / PREFERRED_BITS
         advice = f"a model with at most {most / 1e9:.1f} billion weights in {PREFERRED} would fit"
-    forced = f", or force it with --precision {QUANTISED}" if estimate.way == KERNELS else ""
+    forced = f", or force it with --precision {FORCED[estimate.way]}" if estimate.way in FORCED else ""
     raise ModelError(
         f"{name} needs {describe_memory(need.least)} of memory ({describe_memory(need.weights)} for weights, "
         f"the rest for a short context and the program), and this machine has {describe_memory(memory)}; "

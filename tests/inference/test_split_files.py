@@ -10,6 +10,7 @@ import numpy
 import pytest
 
 from mtchat.errors import ModelError
+from mtchat.inference.llama_cpp import library
 from mtchat.inference.loaders import cpu_loader, loader, split_files
 from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.tensor_files import count_parameters
@@ -66,13 +67,15 @@ def text_of(path: Path, precision: str, cache: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["quantised", "float32"])
+@pytest.mark.parametrize("precision", ["quantised", "llama.cpp", "float32"])
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_split_model_writes_what_the_whole_one_writes(
     whole: Path, parts: list[Path], tmp_path: Path, precision: str, number: int
 ) -> None:
     if precision == "quantised" and cpu_loader.unsupported_reason(whole):
         pytest.skip("no kernels for this processor")
+    if precision == "llama.cpp" and library.missing_reason():
+        pytest.skip("llama.cpp is not installed")
     expected = text_of(whole, precision, tmp_path / "whole")
     assert expected
     assert text_of(parts[number], precision, tmp_path / "parts") == expected
@@ -118,7 +121,7 @@ def test_a_tensor_in_two_parts_or_in_none_is_refused(whole: Path, tmp_path: Path
         read_gguf(parts[0])
 
 
-@pytest.mark.parametrize("count", [10**6, True])
+@pytest.mark.parametrize("count", [60_000, True])
 def test_an_impossible_count_of_parts_is_refused(whole: Path, tmp_path: Path, count: Any) -> None:
     parts = split_gguf(whole, tmp_path / "odd", 12, {0: lambda facts: facts.update({"split.count": count})})
     with pytest.raises(ModelError, match=r"split\.count is"):

@@ -9,6 +9,7 @@ import pytest
 
 from mtchat.errors import ModelError
 from mtchat.inference.loaders import cpu_loader
+from mtchat.inference.loaders.devices import LLAMA_CPP
 from mtchat.models import estimates
 from mtchat.models.advice import MeasuredSpeed
 from mtchat.models.estimates import (
@@ -81,7 +82,7 @@ def test_of_a_mixture_all_experts_are_held_and_the_used_ones_are_read(tmp_path: 
     facts = {"expert_count": 8, "expert_used_count": 2, "embedding_length": 64, "context_length": 1000}
     found = estimate_file(write_shape(tmp_path / "m.gguf", "novel", tensors, **facts), "auto", 8 * GIB)
     sizes = {name: 2 * int(numpy.prod(shape)) for name, shape in tensors.items()}
-    assert found.way == estimates.LLAMA_CPP
+    assert found.way == LLAMA_CPP
     assert found.need.weights == sum(sizes.values())
     unread = sizes["token_embd.weight"] + sizes["blk.0.ffn_up_exps.weight"] * 6 / 8
     assert found.bytes_per_token == pytest.approx(sum(sizes.values()) - unread, abs=2)
@@ -97,7 +98,7 @@ def test_a_tied_embedding_is_read_for_each_token(tmp_path: Path) -> None:
 
 
 LARGE = FileEstimate(
-    way=estimates.LLAMA_CPP,
+    way=LLAMA_CPP,
     need=MemoryNeed(16 * GIB, 4096, GIB // 2),
     bytes_per_token=16 * GIB,
     parameters=8 * 10**9,
@@ -111,13 +112,13 @@ def test_a_model_that_cannot_fit_is_refused_with_a_quantisation_that_would() -> 
     assert str(error.value) == (
         "it needs 16.8 GiB of memory (16.0 GiB for weights, the rest for a short context and the program), "
         "and this machine has 8.0 GiB; a smaller quantisation such as Q4_K_M of the same model would take "
-        "about 5.3 GiB"
+        "about 5.3 GiB, or force it with --precision llama.cpp"
     )
     check_estimate("it", LARGE, 17 * GIB)
 
 
 def test_where_no_quantisation_would_fit_the_size_that_would_is_said() -> None:
-    with pytest.raises(ModelError, match=r"at most 2\.1 billion weights in Q4_K_M would fit$"):
+    with pytest.raises(ModelError, match=r"at most 2\.1 billion weights in Q4_K_M would fit, or"):
         check_estimate("it", LARGE, 2 * GIB)
     with pytest.raises(ModelError, match="would fit, or force it with --precision quantised"):
         check_estimate("it", replace(LARGE, way=estimates.KERNELS), 2 * GIB)
@@ -148,7 +149,7 @@ def test_a_slow_model_is_a_note() -> None:
     assert slow_note(LARGE, None) == ""
 
 
-@pytest.mark.parametrize("precision", ["quantised", "float32"])
+@pytest.mark.parametrize("precision", ["quantised", "llama.cpp", "float32"])
 def test_what_was_asked_for_is_tried(tiny: Path, precision: str) -> None:
     with pytest.raises(ModelError, match=r"and this machine has 0\.0 GiB"):
         check_file("it", tiny, "auto", 1000, 1000, None)

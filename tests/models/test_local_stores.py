@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mtchat.errors import ModelError
+from mtchat.inference.llama_cpp import library
 from mtchat.inference.loaders import cpu_loader, loader
 from mtchat.models import local_stores
 from mtchat.models.hub_models import LocatedModel, ModelFolders
@@ -77,12 +78,14 @@ def test_a_model_of_ollama_is_found_by_its_name(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["quantised", "float32"])
+@pytest.mark.parametrize("precision", ["quantised", "llama.cpp", "float32"])
 def test_a_blob_without_a_suffix_writes_what_the_file_writes(
     tmp_path: Path, weights: Path, precision: str
 ) -> None:
     if precision == "quantised" and cpu_loader.unsupported_reason(weights):
         pytest.skip("no kernels for this processor")
+    if precision == "llama.cpp" and library.missing_reason():
+        pytest.skip("llama.cpp is not installed")
     blob = tmp_path / "sha256-0123"
     shutil.copy(weights, blob)
     texts = []

@@ -116,6 +116,14 @@ def rewritten(good: Path, path: Path, damage: Damage) -> Path:
     return path
 
 
+# llama.cpp reads these types only
+SPLIT = {
+    "split.no": gguf.GGUFValueType.UINT16,
+    "split.count": gguf.GGUFValueType.UINT16,
+    "split.tensors.count": gguf.GGUFValueType.INT32,
+}
+
+
 def write_fact(out: gguf.GGUFWriter, name: str, value: Any) -> None:
     add: dict[type, Callable[[str, Any], None]] = {
         bool: out.add_bool,
@@ -124,7 +132,10 @@ def write_fact(out: gguf.GGUFWriter, name: str, value: Any) -> None:
         str: out.add_string,
         list: out.add_array,
     }
-    add[type(value)](name, value)
+    if name in SPLIT and not isinstance(value, bool):
+        out.add_key_value(name, value, SPLIT[name])
+    else:
+        add[type(value)](name, value)
 
 
 def split_gguf(
