@@ -3,6 +3,7 @@
 The list of a repository is saved with its files, so they are found and verified again without a network.
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -12,24 +13,27 @@ from mtchat.bundled_models import cache
 from mtchat.bundled_models.catalogue import BundledModel, HubRepository
 from mtchat.bundled_models.fetch import DOWNLOAD, FetchProgress, fetch, format_mib, free_bytes
 from mtchat.bundled_models.partial import PartialFile, read_json, write_json
-from mtchat.bundled_models.sources import hub_source
+from mtchat.bundled_models.sources import SourceError, hub_source
 from mtchat.errors import ModelError, reason
 
 FOLDER = "hub"  # within the folder of models
-RECORD = "repository.json"
+RECORD = ".mtchat-files"  # no .json, which would count among the settings of a model folder
 SECONDS = 15.0  # that the hub has to answer
 DENIED = (401, 403)
+BLOB_HASH = 40  # hex digits of git's hash
+LARGEST_SMALL = 32 << 20  # bytes of a file that git itself keeps
 HASH = 64  # hex digits of a SHA-256
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository; `sha256` is "" if the hub does not say."""
+    """A file of a repository; the hub gives the SHA-256 of large files and git's hash of all others."""
 
     path: str
     bytes: int
     sha256: str
+    blob: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,10 @@ def list_repository(
             "local .gguf file"
         ) from error
     files = tuple(
-        HubFile(each.rfilename, each.size or 0, str(each.lfs["sha256"]) if each.lfs else "")
+        HubFile(
+            *(each.rfilename, each.size or 0, str(each.lfs["sha256"]) if each.lfs else ""),
+            each.blob_id or "",
+        )
         for each in found.siblings or ()
         if is_safe(each.rfilename)
     )
@@ -132,9 +139,24 @@ def saved_repositories(models: Path) -> Iterator[RepositoryFiles]:
 def locate_files(listed: RepositoryFiles, files: Sequence[HubFile], models: Path) -> list[Path] | None:
     """The verified files; None if one is missing or changed."""
     folder = repository_folder(listed.repository, models)
-    if all(cache.is_verified(listed.model(each), folder / each.path) for each in files):
+    if all(is_verified(listed, each, folder / each.path) for each in files):
         return [folder / each.path for each in files]
     return None
+
+
+def is_verified(listed: RepositoryFiles, file: HubFile, path: Path) -> bool:
+    """Whether a file on disk is that of the hub."""
+    if file.sha256:
+        return cache.is_verified(listed.model(file), path)
+    try:
+        return path.stat().st_size == file.bytes and git_hash(path.read_bytes()) == file.blob
+    except OSError:
+        return False
+
+
+def git_hash(content: bytes) -> str:
+    """The hash by which git names a file."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def hub_cache() -> Path:
@@ -144,20 +166,28 @@ def hub_cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def cached_files(repository: str, hub: Path) -> list[tuple[HubFile, Path]]:
-    """The files of a repository that are whole in the hub's own cache."""
-    found: list[tuple[HubFile, Path]] = []
+def cached_snapshot(repository: str, hub: Path) -> Path | None:
+    """The folder of a repository in the hub's own cache; None if it is not there."""
     folder = hub / f"models--{repository.replace('/', '--')}"
     try:
         revision = (folder / "refs" / "main").read_text("utf-8").strip()
-        snapshot = folder / "snapshots" / revision
-        for path in sorted(snapshot.rglob("*")):
+    except (OSError, UnicodeDecodeError):
+        return None
+    return folder / "snapshots" / revision
+
+
+def cached_files(repository: str, hub: Path) -> list[tuple[HubFile, Path]]:
+    """The files of a repository that are whole in the hub's own cache."""
+    snapshot = cached_snapshot(repository, hub)
+    found: list[tuple[HubFile, Path]] = []
+    try:
+        for path in sorted(snapshot.rglob("*")) if snapshot else ():
             if path.is_file():
                 blob = path.resolve()
                 digest = blob.name if len(blob.name) == HASH else ""
-                name = path.relative_to(snapshot).as_posix()
+                name = path.relative_to(snapshot or path).as_posix()
                 found.append((HubFile(name, blob.stat().st_size, digest), path))
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return []
     return found
 
@@ -180,32 +210,36 @@ def fetch_files(
     endpoint: str | None = None,
     measure_free: Callable[[Path], int] = free_bytes,
 ) -> list[Path]:
-    """Download files and verify each by the hub's SHA-256; an interrupted download resumes.
+    """Download files and verify each by the hub's hash; an interrupted download resumes.
 
-    The progress is that of all files together, under `name`.
+    The progress is that of all large files together, under `name`.
     """
-    if unknown := [each.path for each in files if len(each.sha256) != HASH or not each.bytes]:
-        raise ModelError(f"the hub gives no SHA-256 for {listed.repository}/{unknown[0]}; it is not used")
+    check_hashes(listed, files)
     folder = repository_folder(listed.repository, models)
-    fetched = [listed.model(each) for each in files]
+    large = [listed.model(each) for each in files if each.sha256]
     try:
         for each in files:
             (folder / each.path).parent.mkdir(parents=True, exist_ok=True)
         write_json(folder / RECORD, asdict(listed))
-        check_total(name, fetched, folder, measure_free)
+        check_total(name, large, folder, measure_free)
+        for each in files:
+            if not each.sha256:
+                fetch_small(listed, each, folder, endpoint)
+    except SourceError as error:
+        raise ModelError(refused(listed.repository, name, str(error))) from error
     except OSError as error:
         raise ModelError(f"cannot write {name} to {folder}: {error.strerror or error}") from None
-    total = sum(each.bytes for each in files)
-    kept = sum(bytes_kept(each, folder) for each in fetched)
-    paths, done = [], 0
-    for number, model in enumerate(fetched, 1):
+    total = sum(each.bytes for each in large)
+    kept = sum(bytes_kept(each, folder) for each in large)
+    done = 0
+    for number, model in enumerate(large, 1):
 
         def tell(progress: FetchProgress, before: int = done, number: int = number) -> None:
             whole = progress.stage == DOWNLOAD
             report(
                 replace(
                     progress,
-                    name=name if len(files) == 1 else f"{name}, file {number} of {len(files)}",
+                    name=name if len(large) == 1 else f"{name}, file {number} of {len(large)}",
                     done=before + progress.done if whole else progress.done,
                     total=total if whole else progress.total,
                     kept=kept,
@@ -213,21 +247,53 @@ def fetch_files(
             )
 
         try:
-            paths.append(
-                fetch(
-                    *(model.name, folder, tell),
-                    models=[model],
-                    sources=[hub_source(endpoint)],
-                    repacked=False,
-                    measure_free=measure_free,
-                )
+            fetch(
+                *(model.name, folder, tell),
+                models=[model],
+                sources=[hub_source(endpoint)],
+                repacked=False,
+                measure_free=measure_free,
             )
         except ModelError as error:
             if any(f"the server answered {code}" in str(error) for code in DENIED):
                 raise ModelError(gated(listed.repository)) from error
             raise
         done += model.bytes
-    return paths
+    return [folder / each.path for each in files]
+
+
+def check_hashes(listed: RepositoryFiles, files: Sequence[HubFile]) -> None:
+    """ModelError if a file could not be verified: the hub gives no hash for it."""
+    unknown = [
+        each.path
+        for each in files
+        if (len(each.sha256) != HASH or not each.bytes) and (each.sha256 or len(each.blob) != BLOB_HASH)
+    ]
+    if unknown:
+        raise ModelError(f"the hub gives no hash for {listed.repository}/{unknown[0]}, so it is not used")
+
+
+def fetch_small(listed: RepositoryFiles, file: HubFile, folder: Path, endpoint: str | None) -> None:
+    """Download a file that git itself keeps, in one piece; SourceError if that fails."""
+    path = folder / file.path
+    if is_verified(listed, file, path):
+        return
+    if file.bytes > LARGEST_SMALL:
+        raise SourceError(f"{file.path} is too large for a file of git")
+    source = hub_source(endpoint)
+    blocks = source.blocks(listed.model(file), 0, folder, lambda count: None) if file.bytes else ()
+    content = b"".join(blocks)
+    if git_hash(content) != file.blob:
+        raise SourceError(f"{file.path} is not the file that the hub lists")
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.replace(path)
+
+
+def refused(repository: str, name: str, why: str) -> str:
+    if any(f"the server answered {code}" in why for code in DENIED):
+        return gated(repository)
+    return f"cannot download {name} ({why}); check the network, then try again"
 
 
 def bytes_kept(model: BundledModel, folder: Path) -> int:
@@ -254,7 +320,14 @@ def check_total(
 def remove_files(listed: RepositoryFiles, files: Sequence[HubFile], models: Path) -> int:
     """Delete files of a repository and their pieces; the bytes freed."""
     folder = repository_folder(listed.repository, models)
-    freed = sum(cache.remove(listed.model(each).name, folder, [listed.model(each)]) for each in files)
+    freed = 0
+    for each in files:
+        if each.sha256:
+            model = listed.model(each)
+            freed += cache.remove(model.name, folder, [model])
+        elif (folder / each.path).exists():
+            freed += (folder / each.path).stat().st_blocks * 512
+            (folder / each.path).unlink()
     remaining = [each for each in folder.rglob("*") if each.is_file() and each.name != RECORD]
     if not remaining:
         shutil.rmtree(folder, ignore_errors=True)

@@ -90,12 +90,12 @@ def show_other_models(view: View, machine: "ThisMachine") -> None:
 
 
 def show_stored_models(view: View, machine: "ThisMachine") -> None:
-    """Print the GGUF models in the stores of other programs and from the hub, each with its name."""
+    """Print the models in the stores of other programs and from the hub, each with its name."""
     from mtchat.models import loader, local_stores
 
     found, broken = local_stores.list_stored(loader.model_folders())
     if found:
-        view.line("GGUF models on this machine, by the names that --model takes:")
+        view.line("models on this machine, by the names that --model takes:")
     for each in found:
         view.line(f"  {each.name}  {describe_stored(each, machine)}")
     for line in broken:
@@ -110,6 +110,8 @@ def describe_stored(model: "StoredModel", machine: "ThisMachine") -> str:
     if model.problem:
         return f"not usable: it {model.problem}"
     text = f"{model.bytes / 1e9:.1f} GB, {model.store}"
+    if model.path.is_dir():
+        return text
     try:
         estimate = estimates.estimate_file(model.path, AUTO, machine.memory)
     except ModelError as error:
@@ -148,7 +150,7 @@ def get_models(names: list[str]) -> None:
 
 
 def get_hub_model(name: str, view: View) -> str | Path:
-    """The file of a model on the hub or in another program's store; it is downloaded if need be."""
+    """Where a model of the hub or of another program's store is; it is downloaded if need be."""
     from mtchat.models import loader
 
     try:
@@ -159,10 +161,6 @@ def get_hub_model(name: str, view: View) -> str | Path:
         raise
     if found is None:
         raise ModelError(f"no model {name!r}; mtchat models lists those that have a name")
-    if not isinstance(found.source, Path):
-        raise ModelError(
-            f"{name} has no GGUF model; mtchat --model {name} downloads its safetensors when it is first used"
-        )
     if found.note:
         view.line(found.note)
     return found.source

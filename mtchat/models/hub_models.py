@@ -7,13 +7,14 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from mtchat.bundled_models import hub_files
 from mtchat.bundled_models.fetch import FetchProgress
 from mtchat.bundled_models.hub_files import HubFile, RepositoryFiles
 from mtchat.errors import ModelError
-from mtchat.inference.loaders import model_cache
+from mtchat.inference.loaders import hf_loader, loader, model_cache
 from mtchat.inference.loaders.model_files import OnProgress
 from mtchat.models.gguf_choice import LISTED, SUFFIX, HubGguf, HubName, check_memory, choose, list_ggufs
 
@@ -48,25 +49,47 @@ def find_or_fetch(
     report: Callable[[FetchProgress], None],
     on_progress: OnProgress,
     endpoint: str | None = None,
-) -> LocatedModel | None:
-    """The GGUF model that a name means, downloaded if need be; None for a model in another format."""
+) -> LocatedModel:
+    """The model that a name means, downloaded if need be: a GGUF file, or a folder with other weights."""
     cached = hub_files.cached_files(name.repository, folders.hub)
     if not name.choice and any(is_folder_weight(each.path) for each, _ in cached):
-        return None
-    if found := find_cached(name, cached, memory, folders.converted, on_progress):
+        snapshot = hub_files.cached_snapshot(name.repository, folders.hub)
+        if snapshot and loader.is_whole(snapshot):
+            return LocatedModel(snapshot, "")
+    elif found := find_cached(name, cached, memory, folders.converted, on_progress):
         return found
     saved = hub_files.saved_list(name.repository, folders.models)
     if saved is not None and (found := find_saved(name, saved, folders.models, memory)):
         return found
     listed = hub_files.list_repository(name.repository, endpoint)
     if not name.choice and is_folder_model(listed):
-        return None
+        files = folder_files(listed)
+        hub_files.fetch_files(listed, files, folders.models, report, name.repository, endpoint)
+        return locate_folder(listed, folders.models)
     models = list_ggufs(listed.files)
     chosen, note = choose(name, models, listed.parameters, memory)
     check_memory(name, chosen, models, memory)
     title = f"{name.repository}:{chosen.label or chosen.path}"
     paths = hub_files.fetch_files(listed, chosen.files, folders.models, report, title, endpoint)
     return LocatedModel(paths[0], fingerprint(chosen), note)
+
+
+def folder_files(listed: RepositoryFiles) -> list[HubFile]:
+    """The files of a model folder that are read; ModelError if it is no whole model."""
+    top = [each for each in listed.files if "/" not in each.path]
+    patterns = loader.hub_patterns(listed.repository, [each.path for each in top])
+    found = [each for each in top if any(fnmatch(each.path, pattern) for pattern in patterns)]
+    if not any(is_folder_weight(each.path) for each in found):
+        raise ModelError(f"{listed.repository} has no weights that mtchat reads; give the name of another")
+    return found
+
+
+def locate_folder(listed: RepositoryFiles, models: Path) -> LocatedModel:
+    """A folder that was downloaded, with the fingerprint of its weights."""
+    folder = hub_files.repository_folder(listed.repository, models)
+    known = {each.path: each.sha256 for each in listed.files}
+    hashes = [known.get(each.name, "") for each in hf_loader.weight_files(folder)]
+    return LocatedModel(folder, model_cache.join_hashes(hashes) if all(hashes) else "")
 
 
 def is_folder_model(listed: RepositoryFiles) -> bool:
@@ -104,6 +127,9 @@ def find_cached(
 def find_saved(name: HubName, saved: RepositoryFiles, models: Path, memory: float) -> LocatedModel | None:
     """The model among the files that were downloaded before."""
     place = hub_files.repository_folder(saved.repository, models)
+    if not name.choice and is_folder_model(saved):
+        whole = hub_files.locate_files(saved, folder_files(saved), models)
+        return locate_folder(saved, models) if whole else None
     here = [each for each in saved.files if name.choice or (place / each.path).exists()]
     chosen, note = choose_present(name, here, memory)
     paths = chosen and hub_files.locate_files(saved, chosen.files, models)
@@ -131,6 +157,9 @@ def remove(name: HubName, folders: ModelFolders) -> int:
             f"mtchat has downloaded nothing of {name.repository}; mtchat models lists what it has"
         )
     place = hub_files.repository_folder(name.repository, folders.models)
+    if not name.choice and is_folder_model(saved):
+        copies = model_cache.remove_copies_of(folders.converted, place)
+        return copies + hub_files.remove_files(saved, folder_files(saved), folders.models)
     here = [each for each in saved.files if name.choice or (place / each.path).exists()]
     chosen, _ = choose(name, list_ggufs(here), 0, math.inf)
     copies = model_cache.remove_copies(folders.converted, fingerprint(chosen))

@@ -194,7 +194,7 @@ def stored_names_like(name: str) -> list[str]:
 def find_elsewhere(
     name: str, report: "Callable[[FetchProgress, float], None]", on_progress: "OnProgress"
 ) -> "LocatedModel | None":
-    """A model of another program's store, or one of the hub, which is downloaded if it is a GGUF model.
+    """A model of another program's store, or one of the hub, which is downloaded if need be.
 
     None if the name is that of neither. `report` gets the progress of a download with its seconds.
     """
@@ -206,8 +206,7 @@ def find_elsewhere(
     wanted = gguf_choice.parse_name(name)
     if stored is not None or wanted is None:
         return stored
-    found = hub_models.find_or_fetch(wanted, folders, memory, timed(report), on_progress)
-    return found or hub_models.LocatedModel(wanted.repository, "")
+    return hub_models.find_or_fetch(wanted, folders, memory, timed(report), on_progress)
 
 
 def model_folders() -> "ModelFolders":

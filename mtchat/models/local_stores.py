@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from mtchat.bundled_models import hub_files
-from mtchat.bundled_models.hub_files import HubFile
+from mtchat.bundled_models.hub_files import HubFile, RepositoryFiles
 from mtchat.errors import ModelError
 from mtchat.inference.loaders import model_cache, model_files
 from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.model_files import OnProgress
 from mtchat.models.gguf_choice import HubGguf, HubName, choose, list_ggufs
-from mtchat.models.hub_models import LocatedModel, ModelFolders, is_folder_weight
+from mtchat.models.hub_models import (
+    LocatedModel,
+    ModelFolders,
+    folder_files,
+    is_folder_model,
+    is_folder_weight,
+)
 
 OLLAMA, LM_STUDIO = "ollama:", "lmstudio:"
 OLLAMA_SERVICE = Path("/usr/share/ollama/.ollama/models")  # where Ollama's Linux service keeps its models
@@ -188,20 +194,36 @@ def list_stored(folders: ModelFolders) -> tuple[list[StoredModel], list[str]]:
 
 
 def list_hub(folders: ModelFolders) -> Iterator[StoredModel]:
-    """The GGUF models that were downloaded from the hub, by mtchat or into the hub's own cache."""
+    """The models that mtchat downloaded from the hub, and the GGUF models in the hub's own cache."""
     for saved in hub_files.saved_repositories(folders.models):
         place = hub_files.repository_folder(saved.repository, folders.models)
+        folder = is_folder_model(saved)
+        if folder:
+            yield from list_folder(saved, place)
         for model, name in named_ggufs(saved.repository, list_ggufs(saved.files)):
             if all((place / each.path).exists() for each in model.files):
-                yield StoredModel(name, "downloaded", place / model.path, model.bytes)
+                typed = typed_name(model, name, saved.repository, folder)
+                yield StoredModel(typed, "downloaded", place / model.path, model.bytes)
     for repository in hub_files.cached_repositories(folders.hub):
         files = hub_files.cached_files(repository, folders.hub)
         places = {each.path: path for each, path in files}
         folder = any(is_folder_weight(each.path) for each, _ in files)
         for model, name in named_ggufs(repository, list_ggufs([each for each, _ in files])):
-            full = f"{repository}:{model.label or model.path}"  # without a choice, it is the folder's model
-            typed = full if folder and name == repository else name
+            typed = typed_name(model, name, repository, folder)
             yield StoredModel(typed, "hub cache", places[model.path], model.bytes, missing_parts(model))
+
+
+def list_folder(saved: RepositoryFiles, place: Path) -> Iterator[StoredModel]:
+    """The model of a repository that is loaded as a folder, if all of its files are here."""
+    with contextlib.suppress(ModelError):  # only a GGUF file of it can be used
+        files = folder_files(saved)
+        if all((place / each.path).exists() for each in files):
+            yield StoredModel(saved.repository, "downloaded", place, sum(each.bytes for each in files))
+
+
+def typed_name(model: HubGguf, name: str, repository: str, folder: bool) -> str:
+    """The name of a GGUF model where the repository's own name may mean the model of its `folder`."""
+    return f"{repository}:{model.label or model.path}" if folder and name == repository else name
 
 
 def named_ggufs(repository: str, models: Sequence[HubGguf]) -> Iterator[tuple[HubGguf, str]]:

@@ -19,7 +19,7 @@ from mtchat.errors import ExitCode
 from mtchat.models.survey import Survey
 from mtchat.store import load
 from tests import CASES, ROOT
-from tests.support.engine_models import STARTER_SMALL
+from tests.support.engine_models import STARTER_SMALL, random_model, tiny_tokenizer
 from tests.support.gguf_models import split_gguf
 from tests.support.known_models import survey_of
 from tests.support.local_hub import hub_of, hub_with, silent_port
@@ -256,6 +256,23 @@ def test_a_model_in_a_store_is_listed_with_what_it_needs(tmp_path: Path) -> None
     assert re.search(r"  lmstudio:qwen/coder  0\.5 GB, LM Studio; needs 0\.[89] GiB\n", ended.stdout), (
         ended.stdout
     )
+
+
+@pytest.mark.slow
+def test_a_folder_of_the_hub_is_downloaded_and_used_offline(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    random_model("qwen2", len(tokenizer), max_position_embeddings=4000).save_pretrained(tmp_path / "it")
+    tokenizer.save_pretrained(tmp_path / "it")
+    files = {each.name: each.read_bytes() for each in (tmp_path / "it").iterdir()}
+    with hub_with("owner/repo", files) as (endpoint, _):
+        ended = mtchat(tmp_path, endpoint, "models", "get", "owner/repo")
+    folder = tmp_path / "mtchat" / "models" / "hub" / "owner--repo"
+    assert ended.stdout == f"owner/repo: {folder}\n", ended.stderr
+    offline = "http://127.0.0.1:9"
+    assert "  owner/repo  0.0 GB, downloaded\n" in mtchat(tmp_path, offline, "models").stdout
+    options = ("--model", "owner/repo", "--sessions", str(tmp_path / "s"), "--max-tokens", "4")
+    used = mtchat(tmp_path, offline, *options, "-p", "print 7")
+    assert "written in" in used.stderr, used.stderr
 
 
 @pytest.mark.terminal

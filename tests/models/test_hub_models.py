@@ -10,7 +10,8 @@ from mtchat.bundled_models import hub_files
 from mtchat.bundled_models.catalogue import CHUNK
 from mtchat.bundled_models.fetch import FetchProgress, describe_progress
 from mtchat.errors import ModelError
-from mtchat.models import hub_models
+from mtchat.inference.loaders import model_cache
+from mtchat.models import hub_models, local_stores
 from mtchat.models.gguf_choice import HubName, parse_name
 from mtchat.models.hub_models import LocatedModel, find_in_folder
 from tests.support.local_hub import hub_with, silent_port
@@ -30,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 def find(
     name: str, root: Path, endpoint: str, report: Callable[[FetchProgress], None] = lambda progress: None
-) -> LocatedModel | None:
+) -> LocatedModel:
     wanted = parse_name(name)
     assert wanted is not None
     return hub_models.find_or_fetch(wanted, folders_in(root), 1e9, report, lambda stage, part: None, endpoint)
@@ -43,7 +44,6 @@ def content(path: str | Path) -> bytes:
 def test_a_quantisation_is_downloaded_verified_and_found_again_without_a_network(tmp_path: Path) -> None:
     with hub_with(REPOSITORY, FILES) as (endpoint, asked):
         found = find("owner/repo:q4_k_m", tmp_path, endpoint)
-        assert found is not None
         assert content(found.source) == FILES["m-Q4_K_M.gguf"]
         assert found.fingerprint == hashlib.sha256(FILES["m-Q4_K_M.gguf"]).hexdigest()
         assert not any("Q8_0" in each or "mmproj" in each for each in asked)
@@ -57,7 +57,6 @@ def test_all_parts_are_downloaded_with_one_progress(tmp_path: Path) -> None:
     seen: list[FetchProgress] = []
     with hub_with(REPOSITORY, FILES) as (endpoint, _):
         found = find("owner/repo:Q8_0", tmp_path, endpoint, seen.append)
-    assert found is not None
     path = Path(found.source)
     assert path.name == "m-Q8_0-00001-of-00002.gguf"
     assert content(path.with_name("m-Q8_0-00002-of-00002.gguf")) == FILES["m-Q8_0-00002-of-00002.gguf"]
@@ -71,27 +70,80 @@ def test_all_parts_are_downloaded_with_one_progress(tmp_path: Path) -> None:
 def test_a_file_in_a_folder_of_the_repository_is_downloaded(tmp_path: Path) -> None:
     with hub_with(REPOSITORY, FILES) as (endpoint, _):
         found = find("owner/repo:Q2_K_XL", tmp_path, endpoint)
-    assert found is not None
     assert content(found.source) == FILES["sub/m-UD-Q2_K_XL.gguf"]
 
 
 def test_without_a_choice_the_recommended_one_is_downloaded_and_said(tmp_path: Path) -> None:
     with hub_with(REPOSITORY, FILES) as (endpoint, _):
         found = find(REPOSITORY, tmp_path, endpoint)
-    assert found is not None
     assert Path(found.source).name == "m-Q4_K_M.gguf"
     assert "recommended for this machine; 2 others: UD-Q2_K_XL, Q8_0" in found.note
 
 
-@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model-00001-of-00002.bin"])
-def test_a_repository_with_other_weights_is_loaded_as_a_folder_unless_a_gguf_is_chosen(
-    tmp_path: Path, weights: str
-) -> None:
-    with hub_with(REPOSITORY, {**FILES, weights: b"1"}) as (endpoint, _):
-        assert find(REPOSITORY, tmp_path, endpoint) is None
-        chosen = find("owner/repo:Q4_K_M", tmp_path, endpoint)
-    assert chosen is not None
-    assert Path(chosen.source).name == "m-Q4_K_M.gguf"
+FOLDER = {
+    "README.md": b"---\nlicense: mit\n---\n",
+    "config.json": b"{}",
+    "empty.txt": b"",
+    "model-00001-of-00002.safetensors": b"1" * 9000,
+    "model-00002-of-00002.safetensors": b"2" * 9000,
+    "consolidated.safetensors": b"3" * 9000,
+    "tokenizer.json": b'{"a": 1}',
+    "onnx/model.json": b"{}",
+    "photo.png": b"png",
+    "m-Q4_K_M.gguf": FILES["m-Q4_K_M.gguf"],
+}
+WANTED = {name for name in FOLDER if not name.startswith(("consolidated", "onnx", "photo", "m-"))}
+
+
+def test_a_repository_with_other_weights_is_downloaded_as_a_folder(tmp_path: Path) -> None:
+    with hub_with(REPOSITORY, FOLDER) as (endpoint, _):
+        found = find(REPOSITORY, tmp_path, endpoint)
+    folder = Path(found.source)
+    names = {each.name for each in folder.iterdir() if ".verified." not in each.name}
+    assert names == WANTED | {hub_files.RECORD}
+    assert all(content(folder / name) == FOLDER[name] for name in WANTED)
+    shards = sorted(folder.glob("*.safetensors"))
+    assert found.fingerprint == model_cache.hash_weights(shards, tmp_path / "converted", lambda *_: None)
+    assert find(REPOSITORY, tmp_path, NOWHERE) == found
+    stored = list(local_stores.list_hub(folders_in(tmp_path)))
+    assert [(each.name, each.path) for each in stored] == [(REPOSITORY, folder)]
+    (folder / "config.json").write_bytes(b"[]")
+    with pytest.raises(ModelError, match="cannot reach"):
+        find(REPOSITORY, tmp_path, NOWHERE)
+    assert hub_models.remove(HubName(REPOSITORY, ""), folders_in(tmp_path)) > 0
+    assert not folder.exists()
+
+
+def test_of_a_repository_with_other_weights_a_gguf_can_be_chosen(tmp_path: Path) -> None:
+    with hub_with(REPOSITORY, FOLDER) as (endpoint, _):
+        found = find("owner/repo:Q4_K_M", tmp_path, endpoint)
+    assert Path(found.source).name == "m-Q4_K_M.gguf"
+    stored = list(local_stores.list_hub(folders_in(tmp_path)))
+    assert [each.name for each in stored] == ["owner/repo:Q4_K_M"]
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"README.md": b"#", "data.csv": b"1"}, "owner/repo has no weights that mtchat reads"),
+        ({"adapter_config.json": b"{}", "adapter_model.safetensors": b"1"}, "owner/repo is a LoRA adapter"),
+    ],
+)
+def test_a_repository_without_a_model_says_so(tmp_path: Path, files: dict[str, bytes], said: str) -> None:
+    with hub_with(REPOSITORY, files) as (endpoint, asked), pytest.raises(ModelError, match=said):
+        find(REPOSITORY, tmp_path, endpoint)
+    assert not any("resolve" in each for each in asked)
+
+
+def test_a_small_file_that_is_not_the_listed_one_is_refused(tmp_path: Path) -> None:
+    files = dict(FOLDER)
+    with hub_with(REPOSITORY, files) as (endpoint, _):
+        listed = hub_files.list_repository(REPOSITORY, endpoint)
+        files["config.json"] = b"[]"
+        wanted = [each for each in listed.files if each.path == "config.json"]
+        with pytest.raises(ModelError, match=r"config\.json is not the file that the hub lists"):
+            hub_files.fetch_files(listed, wanted, tmp_path, lambda progress: None, "it", endpoint)
+    assert not list(tmp_path.rglob("config.json"))
 
 
 def test_what_cannot_be_chosen_lists_what_can(tmp_path: Path) -> None:
@@ -112,13 +164,12 @@ def test_a_wrong_content_is_deleted(tmp_path: Path) -> None:
         file = next(each for each in listed.files if each.path == "m-Q4_K_M.gguf")
         with pytest.raises(ModelError, match="not the official file and was deleted"):
             hub_files.fetch_files(listed, [file], tmp_path, lambda progress: None, "it", endpoint)
-    assert [each.name for each in tmp_path.rglob("*") if each.is_file()] == ["repository.json"]
+    assert [each.name for each in tmp_path.rglob("*") if each.is_file()] == [hub_files.RECORD]
 
 
 def test_a_changed_file_is_downloaded_again(tmp_path: Path) -> None:
     with hub_with(REPOSITORY, FILES) as (endpoint, _):
         found = find("owner/repo:Q4_K_M", tmp_path, endpoint)
-        assert found is not None
         Path(found.source).write_bytes(b"GGUF damaged")
         assert find("owner/repo:Q4_K_M", tmp_path, endpoint) == found
     assert content(found.source) == FILES["m-Q4_K_M.gguf"]
@@ -144,7 +195,6 @@ def test_a_stopped_download_goes_on_where_it_was(tmp_path: Path) -> None:
     seen: list[FetchProgress] = []
     with hub_with(REPOSITORY, large) as (endpoint, _):
         found = find("owner/repo:Q4_K_M", tmp_path, endpoint, seen.append)
-    assert found is not None
     assert content(found.source) == large["m-Q4_K_M.gguf"]
     assert next(each for each in seen if each.stage == "download").kept >= 5_000_000
 

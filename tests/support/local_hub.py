@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BLOCK = 1 << 20
 REVISION = "4f5e6d7c"
+LARGE = (".gguf", ".safetensors", ".bin")  # of which the hub gives the SHA-256
 PAUSE = 0.2  # seconds between blocks of what is delivered slowly
 
 
@@ -108,7 +109,12 @@ class RepositoryHandler(BaseHTTPRequestHandler):
 
     def send_list(self) -> None:
         siblings = [
-            {"rfilename": name, "size": len(content), "blobId": "0", "lfs": lfs_facts(content)}
+            {
+                "rfilename": name,
+                "size": len(content),
+                "blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest(),
+                **({"lfs": lfs_facts(content)} if name.endswith(LARGE) else {}),
+            }
             for name, content in self.files.items()
         ]
         found = {"id": self.repository, "sha": REVISION, "siblings": siblings, **self.facts}
