@@ -1,4 +1,4 @@
-"""Tiny random models of the architectures that remember a state, with the settings that make each small."""
+"""Tiny random models of the architectures that remember a state or see a window, and their settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -97,14 +97,44 @@ UNSHARED: Mapping[str, dict[str, Any]] = {
     "Rwkv": {"num_hidden_layers": 2, "attention_hidden_size": 32, "intermediate_size": 48},
 }
 
+WINDOW = {**ATTENTION, "num_hidden_layers": 4, "head_dim": 8, "sliding_window": 6}
+TURNS = {"layer_types": ["sliding_attention", "full_attention"] * 2}
+# their layers see only the latest tokens
+WINDOWED: Mapping[str, dict[str, Any]] = {
+    "Gemma3Text": {**WINDOW, **TURNS},
+    "Gemma4Text": {
+        **WINDOW,
+        **TURNS,
+        "global_head_dim": 8,
+        "num_kv_shared_layers": 2,
+        "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": ROWS,
+    },
+    "GptOss": {**WINDOW, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "Phi3": {**ATTENTION, "num_hidden_layers": 3, "sliding_window": 6},
+    "Mistral": {**WINDOW},
+    "Llama4Text": {
+        **ATTENTION,
+        "num_hidden_layers": 4,
+        "head_dim": 8,
+        "attention_chunk_size": 6,
+        "intermediate_size_mlp": 48,
+        "num_local_experts": 2,
+        "num_experts_per_tok": 1,
+        "moe_layers": [],
+        "no_rope_layers": [1, 1, 1, 0],
+    },
+}
+
 
 def recurrent_model(name: str, spread: float = 0.2, dtype: torch.dtype = torch.float32) -> Any:
     """A causal model of an architecture, whose weights are large enough that its greedy text varies."""
     transformers = fast_import.import_transformers()
-    settings = (MODELS | ONE_BY_ONE | UNSHARED)[name]  # type: ignore[operator]
+    settings = (MODELS | ONE_BY_ONE | UNSHARED | WINDOWED)[name]  # type: ignore[operator]
     torch.manual_seed(7)
-    config = getattr(transformers, f"{name}Config")(vocab_size=ROWS, hidden_size=32, **settings)
-    config.bos_token_id = config.eos_token_id = config.pad_token_id = None
+    sizes = {"vocab_size": ROWS, "hidden_size": 32, "pad_token_id": None}
+    config = getattr(transformers, f"{name}Config")(**sizes, **settings)
+    config.bos_token_id = config.eos_token_id = None
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers.cache_utils import Cache, DummyLayer, DynamicCache, DynamicLayer
 
 from mtchat.inference.batching import Batcher, start_batcher
 from mtchat.inference.cuda import reference
@@ -44,19 +44,34 @@ class PaddedBatch:
         self.mask, self.position, self.ids = self.mask[kept], self.position[kept], self.ids[kept]
         first = int(self.mask.any(0).int().argmax()) if rows else 0
         self.mask = self.mask[:, first:]
-        for layer in self.cache.layers:
+        for layer in filled_layers(self.cache):
             layer.keys, layer.values = layer.keys[kept, :, first:], layer.values[kept, :, first:]
 
     def append(self, others: "PaddedBatch") -> None:
         """Add the rows of another batch; the shorter ones are padded on the left."""
         width = max(self.mask.shape[1], others.mask.shape[1])
-        for mine, other in zip(self.cache.layers, others.cache.layers, strict=True):
+        for mine, other in zip(filled_layers(self.cache), filled_layers(others.cache), strict=True):
             mine.keys = torch.cat([pad_left(mine.keys, width, 2), pad_left(other.keys, width, 2)])
             mine.values = torch.cat([pad_left(mine.values, width, 2), pad_left(other.values, width, 2)])
         self.mask = torch.cat([pad_left(self.mask, width, 1), pad_left(others.mask, width, 1)])
         self.position = torch.cat([self.position, others.position])
         self.ids = torch.cat([self.ids, others.ids])
         self.slots += others.slots
+
+
+def filled_layers(cache: Any) -> list[Any]:
+    """The layers of a cache that have keys and values; some share those of others."""
+    return [layer for layer in cache.layers if layer.keys is not None]
+
+
+def new_cache(config: Any) -> Any:
+    """An empty cache whose layers all keep every position, so that their rows can be padded alike.
+
+    A sliding window is left to the mask.
+    """
+    growing: type[Any] = DynamicLayer
+    layers = DynamicCache(config=config).layers
+    return Cache(layers=[layer if isinstance(layer, DummyLayer) else growing() for layer in layers])
 
 
 def pad_left(values: Tensor, width: int, dim: int) -> Tensor:
@@ -128,7 +143,9 @@ class PaddedScheduler:
         device = self.model.device
         common = min(common_prefix_length(prompts[0], ids) for ids in prompts)
         common = min(common, min(map(len, prompts)) - 1)
-        cache: Any = DynamicCache(config=self.model.config)
+        if any(DynamicCache(config=self.model.config).is_sliding):
+            common = 0  # a window counts the padding that would come after it
+        cache = new_cache(self.model.config)
         if common:
             self.model(
                 input_ids=torch.tensor([prompts[0][:common]], device=device),
@@ -227,7 +244,7 @@ def start_padded_batcher(engine: Engine, max_sequences: int = 512, share: float 
     """
     if not isinstance(engine.decoder, TorchDecoder):
         return start_batcher(engine, max_sequences)
-    config = engine.decoder.model.config
+    config = engine.decoder.model.config.get_text_config(decoder=True)
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = torch.finfo(engine.decoder.model.dtype).bits // 8
