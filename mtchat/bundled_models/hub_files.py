@@ -13,7 +13,7 @@ from mtchat.bundled_models import cache
 from mtchat.bundled_models.catalogue import BundledModel, HubRepository
 from mtchat.bundled_models.fetch import DOWNLOAD, FetchProgress, fetch, format_mib, free_bytes
 from mtchat.bundled_models.partial import PartialFile, read_json, write_json
-from mtchat.bundled_models.sources import SourceError, hub_source
+from mtchat.bundled_models.sources import SourceError, hub_source, read_whole
 from mtchat.errors import ModelError, reason
 
 FOLDER = "hub"  # within the folder of models
@@ -280,9 +280,7 @@ def fetch_small(listed: RepositoryFiles, file: HubFile, folder: Path, endpoint: 
         return
     if file.bytes > LARGEST_SMALL:
         raise SourceError(f"{file.path} is too large for a file of git")
-    source = hub_source(endpoint)
-    blocks = source.blocks(listed.model(file), 0, folder, lambda count: None) if file.bytes else ()
-    content = b"".join(blocks)
+    content = read_whole(endpoint, listed.model(file))
     if git_hash(content) != file.blob:
         raise SourceError(f"{file.path} is not the file that the hub lists")
     part = path.with_name(f".{path.name}.part")

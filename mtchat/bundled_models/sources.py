@@ -105,18 +105,40 @@ def hub_blocks(
 
 def range_request(endpoint: str | None, model: BundledModel, start: int, size: int) -> urllib.request.Request:
     """The request for a range of the file, with the user's hub settings."""
+    request = hub_request(endpoint, model)
+    request.add_header("Range", f"bytes={start}-{start + size - 1}")
+    return request
+
+
+def hub_request(endpoint: str | None, model: BundledModel) -> urllib.request.Request:
+    """The request for the file, with the user's hub settings."""
     # Imported late: it takes 250 ms, and most runs find the model on disk.
     from huggingface_hub import constants, get_token, hf_hub_url
 
     if constants.HF_HUB_OFFLINE:
         raise SourceError("disabled by HF_HUB_OFFLINE")
     url = hf_hub_url(model.hub.repository, model.file, revision=model.hub.revision, endpoint=endpoint)
-    headers = {"Range": f"bytes={start}-{start + size - 1}", "User-Agent": "mtchat"}
-    request = urllib.request.Request(url, headers=headers)
+    request = urllib.request.Request(url, headers={"User-Agent": "mtchat"})
     token = get_token()
     if token:  # for the hub only, not for the server that it redirects to
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     return request
+
+
+def read_whole(endpoint: str | None, model: BundledModel) -> bytes:
+    """A small file of the hub, at most one byte more than the hub lists; SourceError if it is not delivered.
+
+    Ranges are for the store of large files: what git itself keeps may be served without.
+    """
+    request = hub_request(endpoint, model)
+    try:
+        with urllib.request.urlopen(request, timeout=HUB_STALL_SECONDS) as response:
+            return cast(HTTPResponse, response).read(model.bytes + 1)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise SourceError(f"the server answered {error.code} {error.reason}") from None
+    except (OSError, HTTPException) as error:
+        raise SourceError(explain_connection(error, HUB_STALL_SECONDS)) from None
 
 
 def open_request(request: urllib.request.Request, model: BundledModel, seconds: float) -> HTTPResponse:

@@ -14,7 +14,7 @@ from mtchat.bundled_models import hub_files
 from mtchat.bundled_models.fetch import FetchProgress
 from mtchat.bundled_models.hub_files import HubFile, RepositoryFiles
 from mtchat.errors import ModelError
-from mtchat.inference.loaders import hf_loader, loader, model_cache
+from mtchat.inference.loaders import devices, hf_loader, loader, model_cache
 from mtchat.inference.loaders.model_files import OnProgress
 from mtchat.models.gguf_choice import LISTED, SUFFIX, HubGguf, HubName, check_memory, choose, list_ggufs
 
@@ -64,6 +64,7 @@ def find_or_fetch(
     listed = hub_files.list_repository(name.repository, endpoint)
     if not name.choice and is_folder_model(listed):
         files = folder_files(listed)
+        check_folder_memory(name.repository, files, memory)
         hub_files.fetch_files(listed, files, folders.models, report, name.repository, endpoint)
         return locate_folder(listed, folders.models)
     models = list_ggufs(listed.files)
@@ -82,6 +83,19 @@ def folder_files(listed: RepositoryFiles) -> list[HubFile]:
     if not any(is_folder_weight(each.path) for each in found):
         raise ModelError(f"{listed.repository} has no weights that mtchat reads; give the name of another")
     return found
+
+
+def check_folder_memory(
+    repository: str, files: Sequence[HubFile], memory: float, drivers: Sequence[Path] = devices.DRIVERS
+) -> None:
+    """ModelError before the download of weights that cannot fit; on a machine with a GPU, loading decides."""
+    size = sum(each.bytes for each in files if is_folder_weight(each.path))
+    if size <= memory or any(map(Path.exists, drivers)):
+        return
+    raise ModelError(
+        f"{repository} has {size / 1e9:.1f} GB of weights, and this machine has {memory / 1e9:.1f} GB of "
+        "memory; a GGUF repository of the same model has smaller files, such as Q4_K_M"
+    )
 
 
 def locate_folder(listed: RepositoryFiles, models: Path) -> LocatedModel:

@@ -9,6 +9,7 @@ import pytest
 from mtchat.bundled_models import hub_files
 from mtchat.bundled_models.catalogue import CHUNK
 from mtchat.bundled_models.fetch import FetchProgress, describe_progress
+from mtchat.bundled_models.hub_files import HubFile
 from mtchat.errors import ModelError
 from mtchat.inference.loaders import model_cache
 from mtchat.models import hub_models, local_stores
@@ -133,6 +134,16 @@ def test_a_repository_without_a_model_says_so(tmp_path: Path, files: dict[str, b
     with hub_with(REPOSITORY, files) as (endpoint, asked), pytest.raises(ModelError, match=said):
         find(REPOSITORY, tmp_path, endpoint)
     assert not any("resolve" in each for each in asked)
+
+
+def test_a_folder_that_cannot_fit_is_refused_before_the_download(tmp_path: Path) -> None:
+    files = [HubFile("model.safetensors", 16 * 10**9, ""), HubFile("config.json", 3, "")]
+    with pytest.raises(
+        ModelError, match=r"16\.0 GB of weights, and this machine has 8\.0 GB of memory; a GGUF"
+    ):
+        hub_models.check_folder_memory(REPOSITORY, files, 8e9, [tmp_path / "no driver"])
+    hub_models.check_folder_memory(REPOSITORY, files, 8e9, [tmp_path])
+    hub_models.check_folder_memory(REPOSITORY, files, 17e9, [tmp_path / "no driver"])
 
 
 def test_a_small_file_that_is_not_the_listed_one_is_refused(tmp_path: Path) -> None:

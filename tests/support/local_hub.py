@@ -104,8 +104,16 @@ class RepositoryHandler(BaseHTTPRequestHandler):
             self.end_headers()
         elif path.startswith("/store/") and "Range" in self.headers:
             self.send_range(self.files[path.removeprefix("/store/")])
+        elif path.startswith("/store/"):
+            self.send_whole(self.files[path.removeprefix("/store/")])
         else:
             self.send_error(404)
+
+    def send_whole(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def send_list(self) -> None:
         siblings = [
