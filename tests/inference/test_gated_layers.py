@@ -113,6 +113,15 @@ def test_candidates_are_the_completions_with_the_following_seeds(toy: Path, cach
     assert len(set(texts)) > 1
 
 
+def test_a_token_reads_the_experts_that_it_uses(cache: Path) -> None:
+    weights = opened(ROOT / "tests" / "toys" / "qwen3moe.gguf", cache).decoder.model.weights
+    shape, sizes = weights.shape, {name: part.size for name, part in weights.parts.items()}
+    routed = sum(size for name, size in sizes.items() if name.endswith((".gate_up", ".down")))
+    others = sum(sizes.values()) - sizes["embedding"] - routed
+    assert 0 < shape.used_experts < shape.experts
+    assert weights.read_per_token == others + routed * shape.used_experts // shape.experts
+
+
 @EACH
 def test_a_stored_shape_is_read_as_it_was(toy: Path) -> None:
     shape = gguf_shape.read_shape(read_gguf(toy))

@@ -29,8 +29,7 @@ class OurEngine:
         able = {"speculates": self.drafter is not None, "context": self.engine.card.context}
         if not hasattr(model, "library"):
             return MeasuredEngine(self.run, self.complete_batch, **able)
-        # a token reads one row of the embedding, which is nothing beside the matrices
-        weights = sum(part.size for name, part in model.weights.parts.items() if name != "embedding")
+        weights = model.weights.read_per_token
         return MeasuredEngine(self.run, self.complete_batch, self.bandwidth, weights, **able)
 
     def run(self, prompt: BenchPrompt, count: int, speculate: bool) -> CompletionTiming:

@@ -157,6 +157,16 @@ class CpuWeights:
     data: NDArray[numpy.uint8]
     rounded: tuple[str, ...] = ()
 
+    @property
+    def read_per_token(self) -> int:
+        """The bytes that a token reads: all but the embedding, and of all experts those that it uses."""
+        used, experts = (self.shape.used_experts, self.shape.experts) if self.shape.experts else (1, 1)
+        return sum(
+            part.size * used // experts if name.endswith((".gate_up", ".down")) else part.size
+            for name, part in self.parts.items()
+            if name != "embedding"
+        )
+
 
 @dataclass(frozen=True)
 class PartSource:
