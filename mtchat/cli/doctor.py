@@ -48,6 +48,7 @@ def run_checks() -> int:
         check_python,
         check_torch,
         check_kernels,
+        check_llama_cpp,
         check_memory,
         check_gpu,
         check_sandbox,
@@ -109,7 +110,7 @@ def check_torch() -> Iterator[Finding]:
             yield Finding(GOOD, name, importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(
-                *(POOR, name, "not installed: only Qwen2 models in GGUF files can be used, on the CPU"),
+                *(POOR, name, "not installed: only GGUF files can be used, on the CPU"),
                 explain_how_to_install("torch"),
             )
 
@@ -130,6 +131,23 @@ def check_kernels() -> Iterator[Finding]:
             f"none for this CPU; models run slowly, in float32 with torch, {threads}",
             f"install a C compiler (apt install gcc), then {explain_how_to_build()}",
         )
+
+
+def check_llama_cpp() -> Iterator[Finding]:
+    """llama.cpp computes GGUF files that the kernels cannot."""
+    from mtchat.inference.llama_cpp import library
+
+    if not (missing := library.missing_reason()):
+        yield Finding(GOOD, "llama.cpp", f"{library.PACKAGE} {importlib.metadata.version(library.PACKAGE)}")
+    elif importlib.util.find_spec(library.PACKAGE) is None:
+        yield Finding(
+            POOR,
+            "llama.cpp",
+            "not installed: GGUF files of few architectures can be used",
+            f"{sys.executable} -m pip install 'mtchat[llamacpp]'",
+        )
+    else:
+        yield Finding(POOR, "llama.cpp", missing)
 
 
 def check_memory() -> Iterator[Finding]:
