@@ -358,6 +358,16 @@ def test_a_recurrent_state_is_kept_for_each_turn(name: str) -> None:
     decoder.model.close()
 
 
+def test_prompts_part_where_it_was_expected() -> None:
+    decoder = LlamaDecoder(LlamaModel(LlamaWeights(TOYS / "qwen35.gguf"), 1, 256, 8))
+    prompt = list(range(10, 60))
+    decoder.expect_branch(prompt[:41])
+    list(decoder.open(prompt).prefill())
+    assert decoder.open([*prompt[:41], 7, 8]).cached == 41
+    assert decoder.open(prompt).cached == 49
+    decoder.model.close()
+
+
 def test_states_that_are_all_in_use_are_an_error_with_advice() -> None:
     decoder = LlamaDecoder(LlamaModel(LlamaWeights(TOYS / "lfm2.gguf"), 1, 256, 3))
     sequence = decoder.open([5, 6, 7, 8])

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import weakref
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy
@@ -13,6 +14,7 @@ from mtchat.inference.decoder import Logits
 from mtchat.inference.llama_cpp.model import MAX_STEP_TOKENS, CacheFull, LlamaModel, LlamaRow
 
 PREFILL_TOKENS = 32  # of a prompt in a step, which ends at a multiple of it
+EXPECTED = 4  # positions where the latest prompts may part from the next ones
 MAX_TOGETHER = 7  # sequences in a step: up to here each is computed as if it were alone
 
 
@@ -59,16 +61,17 @@ class LlamaSequence:
         decoder.live.add(self)
 
     def prefill(self) -> Iterator[Logits]:
+        # Steps end at the same positions, whatever was cached, and where later prompts are likely to part.
+        ids = [*self.prefix.ids[: self.length], *self.pending]
+        joints = self.decoder.joints(ids)
         while self.pending:
-            # Steps begin at the same positions, whatever was cached, and the last id has one of its own: the
-            # same prompt goes on from there.
-            count = PREFILL_TOKENS - self.length % PREFILL_TOKENS
-            count = min(count, max(len(self.pending) - 1, 1))
-            chunk = self.pending[:count]
+            end = min(self.length + PREFILL_TOKENS - self.length % PREFILL_TOKENS, len(ids))
+            end = next((joint for joint in joints if self.length < joint < end), end)
+            chunk = ids[self.length : end]
             logits = self.decoder.compute([(self, chunk)], len(chunk) - 1)
             self.commit(len(chunk))
-            self.pending = self.pending[count:]
-            if len(self.pending) == 1:
+            self.pending = ids[end:]
+            if end in joints:
                 self.decoder.keep_state(self)
             yield logits[0]
 
@@ -103,6 +106,7 @@ class LlamaDecoder:
         self.prefixes: list[LlamaPrefix] = []
         self.live: weakref.WeakSet[LlamaSequence] = weakref.WeakSet()
         self.clock = itertools.count(1)
+        self.expected: deque[list[int]] = deque(maxlen=EXPECTED)
 
     @property
     def rows(self) -> int:
@@ -151,8 +155,16 @@ class LlamaDecoder:
         prefix.shorten(length)
         return prefix
 
+    def expect_branch(self, ids: Sequence[int]) -> None:
+        self.expected.append(list(ids))
+
+    def joints(self, ids: Sequence[int]) -> list[int]:
+        """Where later prompts may part from a prompt: the same one goes on before its last id."""
+        found = {len(each) for each in self.expected if ids[: len(each)] == each}
+        return sorted({*found, len(ids) - 1})
+
     def keep_state(self, sequence: LlamaSequence) -> None:
-        """Keep the recurrent state near the end of a prompt: the next turn, undo and retry go on from it."""
+        """Keep the recurrent state after a part of a prompt: the next turn, undo and retry go on from it."""
         if self.model.weights.recurrent:
             with contextlib.suppress(ModelError):  # all others are in use
                 self.branch(sequence.prefix, sequence.length)

@@ -10,6 +10,7 @@ import ctypes
 import importlib.metadata
 import importlib.util
 import os
+import re
 from collections.abc import Iterator, Sequence
 from ctypes import POINTER, c_bool, c_char_p, c_float, c_int8, c_int32, c_size_t, c_uint32, c_void_p
 from functools import cache
@@ -255,7 +256,6 @@ def failure_reason(lines: Sequence[str]) -> str:
     if not errors:
         return "it gives no reason"
     line = errors[0]
-    for part in (" architecture", " vocabulary", ""):
-        line = line.rpartition(f"error loading model{part}: ")[2]
+    line = re.split(r"error loading model[ \w]*: ", line)[-1]
     name, mark, rest = line.partition(": ")
     return rest if mark and " " not in name else line
