@@ -16,6 +16,7 @@ from mtchat.bundled_models import cache, catalogue
 from mtchat.bundled_models.catalogue import BundledModel
 from mtchat.errors import ModelError, MtchatError, PluginError
 from mtchat.generate.prompt import family
+from mtchat.models.adapter_names import split_name
 from mtchat.models.loading import Model, ModelLoader, Report
 from mtchat.models.memory import free_memory
 from mtchat.session.settings import Sampling
@@ -46,8 +47,9 @@ def model_loader(
 
 def fits_in_memory(name: str) -> bool:
     """Whether a model is likely to fit in memory beside the one that is loaded already."""
-    bundled = catalogue.find_or_none(name)
     try:
+        name = split_name(name).model
+        bundled = catalogue.find_or_none(name)
         path = cache.locate(name, cache.models_folder()) if bundled else Path(name).expanduser()
         if path is not None and not path.exists():
             return stored_bytes(name) * HEADROOM < free_memory()
@@ -55,7 +57,7 @@ def fits_in_memory(name: str) -> bool:
             return True
         files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
         size = sum(file.stat().st_size for file in files)
-    except (OSError, RuntimeError, ValueError):  # loading says what is wrong with the name
+    except (OSError, RuntimeError, ValueError, ModelError):  # loading says what is wrong with the name
         return True
     return size * HEADROOM < free_memory()
 
@@ -90,7 +92,8 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     offered = plugins.offered(PLUGINS).get(name)
     if offered is not None and catalogue.find_or_none(name) is None:
         return load_offered(offered, report)
-    found = find_model(name, report)
+    wanted = split_name(name)
+    found = find_model(wanted.model, report)
     report("loading")
     from mtchat.inference.loaders import devices
     from mtchat.inference.loaders import loader as inference
@@ -103,11 +106,12 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
         fingerprint=found.fingerprint,
         precision=precision,
         device=where,
-        draft=draft_model_path(name),
+        draft=draft_model_path(wanted.model),
+        adapters=[inference.AdapterName(*each) for each in wanted.adapters],
         cache=converted_folder(),
         report=lambda stage, part: report(describe_stage(stage, part)),
     )
-    if bundled := catalogue.find_or_none(name):
+    if bundled := catalogue.find_or_none(wanted.model):
         loaded.card = replace(loaded.card, licence=bundled.licence)
     if notes := tuple(filter(None, (found.note, *notes))):
         loaded.card = replace(loaded.card, notes=(*notes, *loaded.card.notes))
@@ -148,7 +152,7 @@ def converted_folder() -> Path:
 
 def locate(name: str, report: Report) -> tuple[str | Path, str]:
     """The path or hub id of a model, and its fingerprint if known; it is fetched first if need be."""
-    found = find_model(name, report)
+    found = find_model(split_name(name).model, report)
     return found.source, found.fingerprint
 
 

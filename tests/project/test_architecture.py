@@ -40,6 +40,7 @@ OWNERS = {
     "libcst": {"edits"},
     "matplotlib": {"bench", "sandbox"},
     "numpy": {"inference"},
+    "peft": {"inference"},
     "platformdirs": {"cli", "bundled_models", "models", "store"},
     "prompt_toolkit": {"repl"},
     "pyflakes": {"generate"},

@@ -68,6 +68,6 @@ static void codegen_layer(State *s, int thread, int layer) {
     meet(pool);
     attend_each(s, thread, layer);
     meet(pool);
-    products(s, thread, l->down, s->attended, count, l->down_bias, 1, s->stream);
+    products(s, thread, l->down, 0, s->attended, count, l->down_bias, 1, s->stream);
     meet(pool);
 }

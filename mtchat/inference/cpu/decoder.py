@@ -1,13 +1,14 @@
 """A model that our C kernels compute; each token sees the keys of its own sequence only."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ctypes import byref
 
 import numpy
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels
+from mtchat.inference.cpu.adapters import LowRank, PackedAdapters
 from mtchat.inference.cpu.trace import NOTHING, StepTrace, Trace
 from mtchat.inference.cpu.weights import (
     ACTIVATIONS,
@@ -39,7 +40,7 @@ class CpuModel:
 
     Every number depends on a token's own sequence only, never on what is computed beside it: steps of one
     token, of eight candidates and of a whole prompt give the same bits. `pool_owner` is a model that
-    computes at other times; this one then uses its threads.
+    computes at other times; this one then uses its threads. `adapters` have what is added to some matrices.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class CpuModel:
         threads: int,
         capacity: int,
         pool_owner: "CpuModel | None" = None,
+        adapters: Mapping[str, LowRank] = {},
     ) -> None:
         check_weights(weights)
+        self.adapters = PackedAdapters(adapters, weights.shape.layers, weights.parts["output"].rows)
         self.weights = weights
         self.shape = weights.shape
         self.build = build
@@ -80,6 +83,8 @@ class CpuModel:
             | {"attention_scale": self.shape.score_factor},
             capacity=self.capacity,
             activation=ACTIVATIONS.index(self.shape.activation),
+            adapted=self.adapters.widest,
+            output_adapter=self.adapters.head_address(),
             embedding=self.matrix_struct("embedding"),
             output=self.matrix_struct("output"),
             **self.vectors("", ("norm", "shift", "output_bias")),
@@ -95,7 +100,8 @@ class CpuModel:
         window = self.shape.windows[number] if self.shape.windows else 0
         turn = self.shape.turns[number] if self.shape.turns else 0
         vectors = self.vectors(f"{number}.", kernels.VECTORS)
-        return kernels.LayerStruct(**matrices, **vectors, window=window, rotation=turn)
+        adapters = self.adapters.layer_address(number)
+        return kernels.LayerStruct(**matrices, **vectors, window=window, rotation=turn, adapters=adapters)
 
     def vectors(self, prefix: str, names: Sequence[str]) -> dict[str, int]:
         """The addresses of the vectors that the model has."""

@@ -2,9 +2,12 @@
 #pragma once
 #include "layer.h"
 
+// What gates and ups have beside their matrix: biases, and adapters of which `low` has the first half.
 typedef struct {
     const float *gate, *up;
-} Biases;
+    const Adapter *adapters;
+    const float *low;
+} Beside;
 
 // The gate's activation times what is let through.
 INLINE Floats gated(Activation activation, Floats gate, Floats up) {
@@ -15,7 +18,7 @@ INLINE Floats gated(Activation activation, Floats gate, Floats up) {
 }
 
 // The feed-forward's values for a block of columns, as activations: two strips of gates, then two of ups.
-static void feed_gated(const Model *m, Matrix gate_up, Biases biases, int block, Activations x, int count,
+static void feed_gated(const Model *m, Matrix gate_up, Beside beside, int block, Activations x, int count,
                        Activations to) {
     enum { EACH = TILE * STRIP };
     for (int first = 0; first < count; first += TILE) {
@@ -23,12 +26,15 @@ static void feed_gated(const Model *m, Matrix gate_up, Biases biases, int block,
         float sums[4][EACH], row[BLOCK];
         for (int strip = 0; strip < 4; strip++)
             strip_times(gate_up, 4 * block + strip, from_row(x, first, m->width), some, sums[strip]);
+        for (int strip = 0; beside.adapters && strip < 4; strip++)
+            grow(beside.adapters + strip / 2, m->feed, 2 * block + strip % 2, beside.low + (int64_t)first * m->adapted,
+                 m->adapted, some, 1, sums[strip], STRIP);
         for (int t = 0; t < some; t++) {
             for (int i = 0; i < BLOCK; i += LANES) {
                 const int strip = i / STRIP, at = t * STRIP + i % STRIP;
                 Floats gate = load(sums[strip] + at), up = load(sums[2 + strip] + at);
-                if (biases.gate) gate += load(biases.gate + BLOCK * block + i);
-                if (biases.up) up += load(biases.up + BLOCK * block + i);
+                if (beside.gate) gate += load(beside.gate + BLOCK * block + i);
+                if (beside.up) up += load(beside.up + BLOCK * block + i);
                 store(row + i, gated(m->activation, gate, up));
             }
             quantise(row, BLOCK, from_block(from_row(to, first + t, m->feed), block));
@@ -152,8 +158,8 @@ static void feed_experts(State *s, int thread, const Layer *l) {
     for (int unit; (unit = take(pool, thread, r->count * blocks)) >= 0;) {
         const int expert = r->active[unit / blocks], first = r->starts[expert];
         const int64_t bias = (int64_t)expert * m->feed;
-        const Biases biases = {l->gate_bias ? l->gate_bias + bias : 0, l->up_bias ? l->up_bias + bias : 0};
-        feed_gated(m, expert_matrix(l->gate_up, expert, 2 * m->feed), biases, unit % blocks,
+        const Beside beside = {l->gate_bias ? l->gate_bias + bias : 0, l->up_bias ? l->up_bias + bias : 0, 0, 0};
+        feed_gated(m, expert_matrix(l->gate_up, expert, 2 * m->feed), beside, unit % blocks,
                    from_row(r->rows, first, m->width), r->starts[expert + 1] - first, from_row(s->fed, first, m->feed));
     }
     meet(pool);

@@ -37,10 +37,11 @@ static void attend_groups(State *s, int thread, int layer) {
 }
 
 // Adds a matrix product to the stream, normalised if there is a norm for it; ends at a barrier.
-static void add_product(State *s, int thread, Matrix matrix, Activations x, const float *bias, Norm norm) {
+static void add_product(State *s, int thread, Matrix matrix, const Adapter *adapter, Activations x, const float *bias,
+                        Norm norm) {
     const Model *m = s->model;
     const int count = s->batch->count, width = m->width;
-    products(s, thread, matrix, x, count, bias, norm.weight ? 0 : m->residual_scale,
+    products(s, thread, matrix, adapter, x, count, bias, norm.weight ? 0 : m->residual_scale,
              norm.weight ? s->branch : s->stream);
     meet(s->pool);
     if (!norm.weight) return;
@@ -57,10 +58,12 @@ static void add_product(State *s, int thread, Matrix matrix, Activations x, cons
 static void gated_layer(State *s, int thread, int layer) {
     const Model *m = s->model;
     const Layer *l = m->layer + layer;
+    const Adapters *adapters = l->adapters;
     const int count = s->batch->count;
     Pool *pool = s->pool;
     normalise_all(s, thread, l->attention_norm, 0, count);
     meet(pool);
+    adapt(s, thread, adapters ? &adapters->query : 0, 3, s->normed, m->width, count);
     for (int strip; (strip = take(pool, thread, query_key_value_strips(l))) >= 0;)
         query_key_value(s, l, strip, count);
     meet(pool);
@@ -68,15 +71,18 @@ static void gated_layer(State *s, int thread, int layer) {
     meet(pool);
     attend_groups(s, thread, layer);
     meet(pool);
-    add_product(s, thread, l->output, s->attended, l->output_bias, l->attention_post_norm);
+    add_product(s, thread, l->output, adapters ? &adapters->output : 0, s->attended, l->output_bias,
+                l->attention_post_norm);
     normalise_all(s, thread, l->feed_norm, 0, count);
     meet(pool);
     if (l->router) {
         feed_experts(s, thread, l);
         return;
     }
+    adapt(s, thread, adapters ? &adapters->gate : 0, 2, s->normed, m->width, count);
+    const Beside beside = {l->gate_bias, l->up_bias, adapters ? &adapters->gate : 0, s->low};
     for (int block; (block = take(pool, thread, m->feed / BLOCK)) >= 0;)
-        feed_gated(m, l->gate_up, (Biases){l->gate_bias, l->up_bias}, block, s->normed, count, s->fed);
+        feed_gated(m, l->gate_up, beside, block, s->normed, count, s->fed);
     meet(pool);
-    add_product(s, thread, l->down, s->fed, l->down_bias, l->feed_post_norm);
+    add_product(s, thread, l->down, adapters ? &adapters->down : 0, s->fed, l->down_bias, l->feed_post_norm);
 }

@@ -27,6 +27,8 @@ class MatrixStruct(ctypes.Structure):
 
 
 MATRICES = ("query", "key", "value", "output", "gate_up", "up", "down")
+# the parts that have adapters, those with the same input side by side
+SAME_INPUT = (("query", "key", "value"), ("output",), ("gate", "up"), ("down",))
 NORMS = ("attention", "feed", "query", "key", "attention_post", "feed_post")  # each with a weight and a shift
 BIASES = tuple(f"{name}_bias" for name in ("query", "key", "value", "output", "gate", "up", "down"))
 VECTORS = (
@@ -35,12 +37,21 @@ VECTORS = (
 )
 
 
+class AdapterStruct(ctypes.Structure):
+    _fields_ = (("a", c_void_p), ("b", c_void_p), ("rank", c_int32), ("first", c_int32))
+
+
+class AdaptersStruct(ctypes.Structure):
+    _fields_ = tuple((name, AdapterStruct) for names in SAME_INPUT for name in names)
+
+
 class LayerStruct(ctypes.Structure):
     _fields_ = (
         *((name, MatrixStruct) for name in MATRICES),
         *((name, c_void_p) for name in VECTORS),
         ("window", c_int32),
         ("rotation", c_int32),
+        ("adapters", c_void_p),
     )
 
 
@@ -57,6 +68,7 @@ class ModelStruct(ctypes.Structure):
         *((name, c_int32) for name in SIZES),
         ("capacity", c_int32),
         ("activation", c_int32),
+        ("adapted", c_int32),
         *((name, c_float) for name in NUMBERS),
         ("embedding", MatrixStruct),
         ("output", MatrixStruct),
@@ -64,6 +76,7 @@ class ModelStruct(ctypes.Structure):
         ("shift", c_void_p),
         ("output_bias", c_void_p),
         ("layer", POINTER(LayerStruct)),
+        ("output_adapter", c_void_p),
         ("keys", c_void_p),
         ("values", c_void_p),
     )
@@ -80,6 +93,9 @@ class BatchStruct(ctypes.Structure):
         ("states", c_void_p),
         ("queries", c_void_p),
     )
+
+
+STRUCTURES = (ModelStruct, LayerStruct, BatchStruct, AdaptersStruct)
 
 
 def usable_builds() -> list[str]:
@@ -148,7 +164,7 @@ def load(build: str) -> ctypes.CDLL:
 
 def struct_sizes() -> int:
     """The bytes of the structures that the kernels are handed, and the number of kinds of matrices."""
-    return sum(ctypes.sizeof(each) for each in (ModelStruct, LayerStruct, BatchStruct)) + len(LAYOUTS)
+    return sum(ctypes.sizeof(each) for each in STRUCTURES) + len(LAYOUTS)
 
 
 VARIABLE = "OMP_NUM_THREADS"  # which other libraries obey too

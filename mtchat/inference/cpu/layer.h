@@ -1,5 +1,6 @@
 // The parts of layers that architectures share; each token sees the keys of its own sequence (`paths`: KV slots).
 #pragma once
+#include "adapter.h"
 #include "matrix.h"
 #include "pool.h"
 
@@ -23,16 +24,19 @@ typedef struct {
     const float *router, *router_bias;  // (experts, width), (experts)
     int32_t window;                     // how many tokens one sees, itself among them; 0: all
     int32_t rotation;                   // which angles rotate queries and keys; -1: none
+    const Adapters *adapters;           // or null
 } Layer;
 
 typedef struct {
     int32_t architecture, layers, width, heads, kv_heads, head, rotary, feed, vocabulary, experts, used_experts;
     int32_t capacity, activation;
+    int32_t adapted;          // the most ranks of adapters that read the same activations; 0: no adapters
     float epsilon, embedding_scale, residual_scale, attention_scale, attention_cap;
     Matrix embedding, output;
     Norm norm;
     const float *output_bias;
     const Layer *layer;
+    const Adapter *output_adapter;
     uint16_t *keys, *values;  // (layers, capacity, kv_heads * head) halves: a slot has the keys of one token
 } Model;
 
@@ -69,6 +73,7 @@ typedef struct {
     int32_t alone;                // the pool is nobody else's
     float *stream, *query, *key, *value, *scores;
     float *branch;                // (most, width): what is normalised before it is added to the stream
+    float *low;                   // (most, adapted): A x of the adapters at work
     int64_t score_stride;
     int32_t attended_columns;     // with the feed-forward's behind them where one product reads both
     Activations normed, attended, fed;
@@ -261,10 +266,24 @@ static void attend_heads(const State *s, int layer, int t, int first, int heads,
     attend(s, layer, t, first, heads, head, scores, to);
 }
 
-static void products(State *s, int thread, Matrix m, Activations x, int count, const float *bias, float adding,
-                     float *to) {
-    for (int strip; (strip = take(s->pool, thread, m.rows / STRIP)) >= 0;)
+// Begins the products of `number` adapters side by side.
+static void adapt(State *s, int thread, const Adapter *adapters, int number, Activations x, int columns, int count) {
+    if (adapters) shrink(s->pool, thread, adapters, number, x, columns, count, s->low, s->model->adapted);
+}
+
+// Ends the product of one adapter for a strip of `to` (count, rows), which has that of the matrix.
+static void adapted(const State *s, const Adapter *one, int rows, int strip, int count, float adding, float *to) {
+    if (one && one->rank)
+        grow(one, rows, strip, s->low, s->model->adapted, count, adding ? adding : 1, to + strip * STRIP, rows);
+}
+
+static void products(State *s, int thread, Matrix m, const Adapter *adapter, Activations x, int count,
+                     const float *bias, float adding, float *to) {
+    adapt(s, thread, adapter, 1, x, m.columns, count);
+    for (int strip; (strip = take(s->pool, thread, m.rows / STRIP)) >= 0;) {
         product(m, strip, x, count, bias, adding, to);
+        adapted(s, adapter, m.rows, strip, count, adding, to);
+    }
 }
 
 static int query_key_value_strips(const Layer *l) { return (l->query.rows + l->key.rows + l->value.rows) / STRIP; }
@@ -277,4 +296,5 @@ static void query_key_value(State *s, const Layer *l, int strip, int count) {
     int which = 0;
     for (; strip >= matrices[which].rows / STRIP; which++) strip -= matrices[which].rows / STRIP;
     product(matrices[which], strip, s->normed, count, biases[which], 0, to[which]);
+    if (l->adapters) adapted(s, &l->adapters->query + which, matrices[which].rows, strip, count, 0, to[which]);
 }

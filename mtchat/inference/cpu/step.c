@@ -36,7 +36,7 @@ static void pass(Pool *pool, int thread, void *argument) {
     if (!b->wanted) return;
     normalise_all(s, thread, m->norm, b->rows, b->wanted);
     meet(pool);
-    products(s, thread, m->output, s->normed, b->wanted, m->output_bias, 0, b->logits);
+    products(s, thread, m->output, m->output_adapter, s->normed, b->wanted, m->output_bias, 0, b->logits);
 }
 
 static void close_routing(Routing *r) {
@@ -61,7 +61,7 @@ static int open_routing(Routing *r, const Model *m, int most) {
 void mtchat_close(State *s) {
     if (!s) return;
     if (s->pool && s->alone) close_pool(s->pool);
-    free(s->stream), free(s->query), free(s->key), free(s->value), free(s->scores), free(s->branch);
+    free(s->stream), free(s->query), free(s->key), free(s->value), free(s->scores), free(s->branch), free(s->low);
     drop(s->normed), drop(s->attended), drop(s->fed);
     close_routing(&s->routing);
     free(s);
@@ -85,10 +85,11 @@ State *mtchat_open(const Model *model, const State *owner, int32_t threads, int3
     s->attended = activations(most, s->attended_columns);
     s->fed = activations(most * (model->experts ? model->used_experts : 1), model->feed);
     s->branch = malloc(sizeof(float) * most * model->width);
+    s->low = malloc(sizeof(float) * most * (model->adapted + 1));
     const int routes = !model->experts || open_routing(&s->routing, model, most);
     s->alone = !owner;
     s->pool = owner ? owner->pool : open_pool(threads);
-    const int buffers = s->stream && s->query && s->key && s->value && s->scores && s->branch && routes;
+    const int buffers = s->stream && s->query && s->key && s->value && s->scores && s->branch && s->low && routes;
     if (buffers && whole(s->normed) && whole(s->attended) && whole(s->fed) && s->pool) return s;
     mtchat_close(s);
     return 0;
@@ -102,7 +103,7 @@ void mtchat_step(State *s, const Batch *batch) {
 // The bytes of what the caller hands over, and the number of kinds: another sum means that the two were not built
 // from one source.
 int32_t mtchat_sizes(void) {
-    return (int32_t)(sizeof(Model) + sizeof(Layer) + sizeof(Batch) + sizeof FACTS / sizeof *FACTS);
+    return (int32_t)(sizeof(Model) + sizeof(Layer) + sizeof(Batch) + sizeof(Adapters) + sizeof FACTS / sizeof *FACTS);
 }
 
 // The parts by themselves, for tests and benchmarks.
@@ -119,7 +120,7 @@ typedef struct {
 static void product_work(Pool *pool, int thread, void *argument) {
     (void)pool;
     Product *p = argument;
-    products(&p->state, thread, p->matrix, p->x, p->count, 0, 0, p->to);
+    products(&p->state, thread, p->matrix, 0, p->x, p->count, 0, 0, p->to);
 }
 
 // rows (count, columns) times the matrix: to (count, rows); 0, or -1 where memory is short.

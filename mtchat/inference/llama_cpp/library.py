@@ -120,6 +120,8 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "model_has_encoder": (c_bool, (c_void_p,)),
     "model_is_diffusion": (c_bool, (c_void_p,)),
     "model_get_vocab": (c_void_p, (c_void_p,)),
+    "adapter_lora_init": (c_void_p, (c_void_p, c_char_p)),
+    "set_adapters_lora": (c_int32, (c_void_p, c_void_p, c_size_t, c_void_p)),
     "get_memory": (c_void_p, (c_void_p,)),
     "memory_clear": (None, (c_void_p, c_bool)),
     "memory_seq_rm": (c_bool, (c_void_p, c_int32, c_int32, c_int32)),

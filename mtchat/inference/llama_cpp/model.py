@@ -96,11 +96,16 @@ class LlamaModel:
     """Weights with a KV cache for `capacity` tokens in all sequences; for one thread at a time.
 
     `sequences` is how many sequences it can hold. A step runs in a thread of its own, so that an interrupt
-    of the one that waits stops it at once.
+    of the one that waits stops it at once. `adapters` are LoRA GGUF files, each times a number.
     """
 
     def __init__(
-        self, weights: LlamaWeights, threads: int, capacity: int, sequences: int = SEQUENCES
+        self,
+        weights: LlamaWeights,
+        threads: int,
+        capacity: int,
+        sequences: int = SEQUENCES,
+        adapters: Sequence[tuple[Path, float]] = (),
     ) -> None:
         self.weights = weights
         self.library = weights.library
@@ -110,6 +115,7 @@ class LlamaModel:
         self.batch = max(MAX_STEP_TOKENS, sequences)  # room for the logits of all sequences
         self.stop_flag = ctypes.create_string_buffer(b"", 2)
         self.handle = self.open_context(threads)
+        self.adapt(adapters)
         self.memory = self.library.get_memory(self.handle)
         self.worker = ThreadPoolExecutor(1, thread_name_prefix="llama.cpp")
         self.close = weakref.finalize(
@@ -159,6 +165,22 @@ class LlamaModel:
             self.library.free(handle)
             raise ModelError(f"llama.cpp took other settings than mtchat gave ({odd}); use another xllamacpp")
         return int(handle)
+
+    def adapt(self, adapters: Sequence[tuple[Path, float]]) -> None:
+        """Put adapters beside the weights, which free them; ModelError if one does not fit."""
+        if not adapters:
+            return
+        handles = (ctypes.c_void_p * len(adapters))()
+        scales = (ctypes.c_float * len(adapters))(*(scale for _, scale in adapters))
+        for number, (file, _) in enumerate(adapters):
+            with self.library.logged() as lines:
+                handles[number] = self.library.adapter_lora_init(self.weights.handle, str(file).encode())
+            if not handles[number]:
+                self.library.free(self.handle)
+                raise ModelError(f"llama.cpp cannot apply the adapter {file}: {failure_reason(lines)}")
+        if self.library.set_adapters_lora(self.handle, handles, len(adapters), scales):
+            self.library.free(self.handle)
+            raise ModelError("llama.cpp cannot apply these adapters together; give one of them")
 
     def step(self, rows: Sequence[LlamaRow]) -> Logits:
         """Compute at most MAX_STEP_TOKENS ids: the logits (W, V) after those wanted. CacheFull if no room.

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from mtchat.inference.loaders import (
     gguf_tokenizer,
     gguf_weights,
     licences,
+    lora_fitting,
     model_cache,
 )
 from mtchat.inference.loaders.devices import QUANTISED, machine_memory
@@ -25,6 +26,7 @@ from mtchat.inference.loaders.gguf_converter import check_space
 from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.gguf_shape import read_shape
 from mtchat.inference.loaders.hf_loader import read_folder_config, read_tokenizer
+from mtchat.inference.loaders.lora_fitting import ScaledAdapter
 from mtchat.inference.loaders.model_cache import SNAPSHOT, cached_tokenizer, make_once
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
 from mtchat.inference.loaders.model_files import OnProgress, read_config
@@ -33,6 +35,7 @@ from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import ModelCard
 
 if TYPE_CHECKING:
+    from mtchat.inference.cpu.adapters import LowRank
     from mtchat.inference.cpu.decoder import CpuDecoder
     from mtchat.inference.engine import Engine
     from mtchat.inference.speculative import Drafter
@@ -72,10 +75,11 @@ def load_cpu_model(
     draft: Path | None,
     cache: Path,
     report: OnProgress,
+    adapters: Sequence[ScaledAdapter] = (),
 ) -> "Engine":
     """The engine of a GGUF file, or of a folder with its weights in `files`.
 
-    `draft` is the GGUF file of a smaller model with the same vocabulary.
+    `draft` is the GGUF file of a smaller model with the same vocabulary. `adapters` are for GGUF files only.
     """
     from mtchat.inference.cpu import kv_snapshot
     from mtchat.inference.engine import Engine
@@ -89,8 +93,13 @@ def load_cpu_model(
         first=path.is_file(),
     )
     report("loading the model", None)
-    decoder = make_decoder(folder)
-    snapshot = cache / f"{folder.name}{SNAPSHOT}"
+    fitted, own_names = None, list[str]()
+    if adapters:
+        header = read_gguf(path)
+        fitted, own_names = lora_fitting.fit_adapters(header, adapters), lora_fitting.own_names(header)
+    decoder = make_decoder(folder, adapters=fitted)
+    known = lora_fitting.joined_fingerprint(fingerprint, adapters)
+    snapshot = cache / f"{folder.name}{'-' + known[:16] if adapters else ''}{SNAPSHOT}"
     kv_snapshot.restore(decoder, snapshot)
     licence = licences.find_licence(path, name) if path.is_dir() else ""
     notes = codegen_checkpoint.layout_notes(path, read_folder_config(path), name) if path.is_dir() else ()
@@ -99,10 +108,18 @@ def load_cpu_model(
         architecture=class_name(decoder.model.weights.architecture),
         chat=bool(tokenizer.template),
         context=min(decoder.model.shape.context, decoder.model.capacity),
-        fingerprint=fingerprint,
+        fingerprint=known,
         precision=QUANTISED,
         licence=licence,
-        notes=tuple(filter(None, (*notes, licences.licence_note(licence)))),
+        notes=tuple(
+            filter(
+                None,
+                (
+                    *lora_fitting.adapter_notes(adapters, [name, path.stem, *own_names]),
+                    *(*notes, licences.licence_note(licence)),
+                ),
+            )
+        ),
     )
 
     def close() -> None:
@@ -135,13 +152,15 @@ def make_drafter(
     return lambda ids: DraftModel(small, ids)
 
 
-def make_decoder(folder: Path, pool_owner: "CpuDecoder | None" = None) -> "CpuDecoder":
+def make_decoder(
+    folder: Path, pool_owner: "CpuDecoder | None" = None, adapters: "Mapping[str, LowRank] | None" = None
+) -> "CpuDecoder":
     from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel, kv_capacity
 
     found = weights.read_weights(folder)
     room = kv_capacity(found.shape, machine_memory())
     owner = pool_owner.model if pool_owner else None
-    return CpuDecoder(CpuModel(found, kernels.best_build(), thread_count(), room, owner))
+    return CpuDecoder(CpuModel(found, kernels.best_build(), thread_count(), room, owner, adapters or {}))
 
 
 def repacked_path(path: Path, fingerprint: str, cache: Path) -> Path:

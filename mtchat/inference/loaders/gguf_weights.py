@@ -215,15 +215,19 @@ def type_name(tensor: GgufTensor) -> str:
 
 def vector_pieces(rows: TensorRows) -> Iterator[ByteRows]:
     """The floats of a vector, padded with zeros to whole strips."""
-    from gguf import GGMLQuantizationType
-
-    tensor = rows.tensor
-    raw = numpy.fromfile(tensor.file, numpy.uint8, tensor.size, offset=tensor.start)
-    values = dequantise_rows(raw.reshape(1, -1), GGMLQuantizationType(tensor.kind)).reshape(-1)
+    values = read_floats(rows.tensor).reshape(-1)
     found = values[rows.first : rows.first + rows.count] * numpy.float32(rows.scale)
     if rows.head:
         found = found.reshape(-1, rows.head)[:, rows.order()].reshape(-1)
     yield numpy.pad(found, (0, -rows.count % STRIP)).astype(numpy.float32).view(numpy.uint8)
+
+
+def read_floats(tensor: GgufTensor) -> NDArray[numpy.float32]:
+    """The values of a small tensor of any type."""
+    from gguf import GGMLQuantizationType
+
+    raw = numpy.fromfile(tensor.file, numpy.uint8, tensor.size, offset=tensor.start)
+    return dequantise_rows(raw.reshape(1, -1), GGMLQuantizationType(tensor.kind)).reshape(tensor.shape)
 
 
 def packed_chunks(rows: TensorRows) -> Iterator[ByteRows]:

@@ -3,21 +3,25 @@
 import importlib.util
 import logging
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mtchat.errors import ModelError, MtchatError, reason
 from mtchat.inference.hf import fast_import
+from mtchat.inference.hf.adapters import apply_adapters
 from mtchat.inference.loaders import (
     codegen25_tokenizer,
     codegen_checkpoint,
     devices,
     licences,
+    lora_fitting,
     model_files,
     quantised_folders,
     tensor_files,
 )
 from mtchat.inference.loaders.devices import BYTES, GPU
+from mtchat.inference.loaders.lora_fitting import ScaledAdapter
 from mtchat.inference.loaders.model_files import OnProgress, read_config
 from mtchat.inference.loaders.tensor_files import count_tensors
 from mtchat.inference.tokens.tokenizer import Tokenizer
@@ -110,11 +114,12 @@ def load_hf_folder(
     report: OnProgress,
     quantised: str = "",
     tokenizer: Tokenizer | None = None,
+    adapters: Sequence[ScaledAdapter] = (),
 ) -> "Engine":
     """The engine of a folder; weights stored in the precision they are computed in are memory-mapped.
 
-    `quantised` names the precision that they are quantised to on a GPU. `tokenizer` is for folders that have
-    none. Only the vocabulary that CodeGen2.5's folders lack may be downloaded.
+    `quantised` names the precision that they are quantised to on a GPU. `tokenizer` is for folders without
+    one. `adapters` are folders of peft. Only the vocabulary that CodeGen2.5's folders lack may be downloaded.
     """
     with fast_import.fast_transformers() as transformers:
         import torch
@@ -126,6 +131,7 @@ def load_hf_folder(
             several = device == GPU and devices.needs_several_gpus(weight_bytes(folder, precision))
             model = read_model(transformers, folder, getattr(torch, precision), several)
             notes = (*apply_qkv_layout(model, folder, name), quantised_folders.quantisation_note(folder))
+            apply_adapters(model, peft_folders(adapters))
             if not several:
                 model.to(device)
         except torch.OutOfMemoryError as error:
@@ -145,10 +151,18 @@ def load_hf_folder(
             architecture=type(model).__name__,
             chat=bool(tokenizer.template),
             context=context_length(model.config),
-            fingerprint=fingerprint,
+            fingerprint=lora_fitting.joined_fingerprint(fingerprint, adapters),
             precision=quantised or precision,
             licence=licence,
-            notes=tuple(filter(None, (*notes, licences.licence_note(licence)))),
+            notes=tuple(
+                filter(
+                    None,
+                    (
+                        *lora_fitting.adapter_notes(adapters, [name, folder.name]),
+                        *(*notes, licences.licence_note(licence)),
+                    ),
+                )
+            ),
         )
         if device == GPU:
             from mtchat.inference.loaders import cuda_loader
@@ -158,6 +172,17 @@ def load_hf_folder(
             except torch.OutOfMemoryError as error:
                 raise ModelError(devices.OUT_OF_MEMORY.format(name)) from error
         return make_engine(model, tokenizer, card)
+
+
+def peft_folders(adapters: Sequence[ScaledAdapter]) -> list[tuple[Path, float]]:
+    """The folders of adapters with their scales; ModelError for one in a GGUF file."""
+    for each in adapters:
+        if not each.file.peft:
+            raise ModelError(
+                f"{each.file.place} is an adapter for a GGUF model, and this one is computed as floats; give "
+                "the folder of a peft adapter, or a GGUF model without --precision"
+            )
+    return [(each.file.place, each.scale) for each in adapters]
 
 
 def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: OnProgress) -> Tokenizer:

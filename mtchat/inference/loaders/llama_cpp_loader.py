@@ -1,6 +1,7 @@
 """Loads a GGUF file for llama.cpp, which computes architectures that our own kernels do not."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -10,9 +11,10 @@ from mtchat.inference.cpu.kernels import thread_count
 from mtchat.inference.llama_cpp import library
 from mtchat.inference.llama_cpp.model import SEQUENCES, CacheCosts, LlamaModel, LlamaWeights, measure_costs
 from mtchat.inference.llama_cpp.vocabulary import LlamaTokenizer, LlamaVocabulary, differing_probe
-from mtchat.inference.loaders import gguf_tokenizer, model_cache
+from mtchat.inference.loaders import gguf_tokenizer, lora_fitting, model_cache
 from mtchat.inference.loaders.devices import LLAMA_CPP, machine_memory
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, read_gguf
+from mtchat.inference.loaders.lora_fitting import ScaledAdapter
 from mtchat.inference.loaders.model_files import OnProgress
 from mtchat.inference.tokens.tokenizer import Tokenizer
 from mtchat.session.prompt import ModelCard
@@ -36,7 +38,14 @@ def refuse_without_llama_cpp(path: Path, why: str) -> None:
         )
 
 
-def load_llama_model(path: Path, name: str, fingerprint: str, cache: Path, report: OnProgress) -> "Engine":
+def load_llama_model(
+    path: Path,
+    name: str,
+    fingerprint: str,
+    cache: Path,
+    report: OnProgress,
+    adapters: Sequence[ScaledAdapter] = (),
+) -> "Engine":
     """The engine of a GGUF file, computed by llama.cpp with its weights as they are stored."""
     from mtchat.inference.engine import Engine
     from mtchat.inference.llama_cpp.decoder import LlamaDecoder
@@ -47,15 +56,19 @@ def load_llama_model(path: Path, name: str, fingerprint: str, cache: Path, repor
     vocabulary = LlamaVocabulary(weights)
     tokenizer, notes = find_tokenizer(path, fingerprint, vocabulary, cache, report)
     threads = thread_count()
-    model = make_model(weights, threads, measure_costs(weights, threads), machine_memory())
+    costs = measure_costs(weights, threads)
+    model = make_model(weights, threads, costs, machine_memory(), gguf_files(adapters))
     card = ModelCard(
         name=name,
         architecture=str(header.metadata[ARCHITECTURE]),
         chat=bool(tokenizer.template),
         context=min(weights.trained_context, model.capacity),
-        fingerprint=fingerprint,
+        fingerprint=lora_fitting.joined_fingerprint(fingerprint, adapters),
         precision=LLAMA_CPP,
-        notes=(computed_note(header), *notes),
+        notes=(
+            *lora_fitting.adapter_notes(adapters, [name, path.stem, *lora_fitting.own_names(header)]),
+            *(computed_note(header), *notes),
+        ),
     )
     stops = SimpleNamespace(eos_token_id=sorted(vocabulary.stop_ids(sorted(tokenizer.hidden))))
     return Engine(LlamaDecoder(model), tokenizer, card, configs=[stops], closing=model.close)
@@ -73,7 +86,24 @@ def computed_note(header: GgufHeader) -> str:
     return f"computed by llama.cpp with the weights as they are stored ({kinds})"
 
 
-def make_model(weights: LlamaWeights, threads: int, costs: CacheCosts, memory: int) -> LlamaModel:
+def gguf_files(adapters: Sequence[ScaledAdapter]) -> list[tuple[Path, float]]:
+    """The files of adapters with their scales; ModelError for a folder of peft."""
+    for each in adapters:
+        if each.file.peft:
+            raise ModelError(
+                f"llama.cpp reads adapters from GGUF files only, and {each.file.place} is a folder; convert "
+                "it with llama.cpp's convert_lora_to_gguf.py"
+            )
+    return [(each.file.place, each.scale) for each in adapters]
+
+
+def make_model(
+    weights: LlamaWeights,
+    threads: int,
+    costs: CacheCosts,
+    memory: int,
+    adapters: Sequence[tuple[Path, float]] = (),
+) -> LlamaModel:
     """The model with as large a KV cache as a machine with `memory` bytes affords."""
     budget = min(memory // CACHE_SHARE, MAX_CACHE_BYTES)
     sequences = SEQUENCES
@@ -83,7 +113,8 @@ def make_model(weights: LlamaWeights, threads: int, costs: CacheCosts, memory: i
     context = weights.trained_context
     wanted = max(context, min(2 * context, SPARE_TOKENS))
     room = budget // costs.token if costs.token else wanted
-    return LlamaModel(weights, threads, max(min(room, wanted), min(MIN_CAPACITY, context)), sequences)
+    capacity = max(min(room, wanted), min(MIN_CAPACITY, context))
+    return LlamaModel(weights, threads, capacity, sequences, adapters)
 
 
 def find_tokenizer(

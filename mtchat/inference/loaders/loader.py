@@ -2,8 +2,8 @@
 
 import contextlib
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from mtchat.inference.loaders import (
     cpu_loader,
     gguf_tokenizer,
     llama_cpp_loader,
+    lora_files,
     model_cache,
     model_files,
     quantised_folders,
@@ -30,6 +31,7 @@ from mtchat.inference.loaders.devices import (
 )
 from mtchat.inference.loaders.gguf_converter import convert
 from mtchat.inference.loaders.hf_loader import indexed_files, load_hf_folder, stored_dtype, weight_files
+from mtchat.inference.loaders.lora_fitting import ScaledAdapter
 from mtchat.inference.loaders.model_cache import cached_tokenizer
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
 from mtchat.inference.loaders.model_files import OnProgress
@@ -44,6 +46,14 @@ USUAL, CONSOLIDATED = "model*.safetensors", "consolidated*.safetensors"  # Mistr
 PICKLES = ["pytorch_model*.bin"]
 
 
+@dataclass(frozen=True)
+class AdapterName:
+    """A LoRA adapter: its GGUF file, its folder or its name on the hub, and what it is multiplied by."""
+
+    source: str | Path
+    scale: float = 1.0
+
+
 def load(
     source: str | Path,
     name: str,
@@ -52,6 +62,7 @@ def load(
     precision: str = AUTO,
     device: str = "cpu",
     draft: Path | None = None,
+    adapters: Sequence[AdapterName] = (),
     cache: Path,
     report: OnProgress,
 ) -> "Engine":
@@ -59,7 +70,8 @@ def load(
 
     `cache` is the folder of converted models; `fingerprint` is the SHA-256 of the weights if the caller
     knows it. `device` is a torch device. `draft` is the .gguf file of a smaller model with the same
-    vocabulary, for speculative decoding. `report` gets each stage and its progress from 0 to 1, or None.
+    vocabulary, for speculative decoding. `adapters` are LoRA adapters beside its weights. `report` gets
+    each stage and its progress from 0 to 1, or None.
     """
     stages: list[str] = []
 
@@ -67,7 +79,13 @@ def load(
         stages.append(stage)
         report(stage, part)
 
-    engine = load_engine(source, name, fingerprint, precision, device, draft, cache, record)
+    held = [
+        ScaledAdapter(lora_files.read_adapter(find_adapter(each.source, record)), each.scale)
+        for each in adapters
+    ]
+    if held and device != "cpu":
+        raise ModelError("adapters run on the CPU only; use --device cpu, or leave them out")
+    engine = load_engine(source, name, fingerprint, precision, device, draft, held, cache, record)
     if model_cache.DAMAGED in stages:
         again = "its converted copy was damaged and has been recreated"
         engine.card = replace(engine.card, notes=(*engine.card.notes, again))
@@ -81,6 +99,7 @@ def load_engine(
     precision: str,
     device: str,
     draft: Path | None,
+    adapters: Sequence[ScaledAdapter],
     cache: Path,
     report: OnProgress,
 ) -> "Engine":
@@ -101,13 +120,15 @@ def load_engine(
         )
     elif precision in (AUTO, QUANTISED, LLAMA_CPP):
         why = cpu_loader.unsupported_reason(path) if precision != LLAMA_CPP else ""
+        if adapters and path.is_dir():
+            why = why or "adapters of CodeGen models need the weights as floats"
         if not why and precision != LLAMA_CPP:
             known = fingerprint or hash_weights(files, cache, report)
-            return cpu_loader.load_cpu_model(path, files, name, known, draft, cache, report)
+            return cpu_loader.load_cpu_model(path, files, name, known, draft, cache, report, adapters)
         if path.is_file() and precision != QUANTISED:
             llama_cpp_loader.refuse_without_llama_cpp(path, why)
             known = fingerprint or hash_weights(files, cache, report)
-            return llama_cpp_loader.load_llama_model(path, name, known, cache, report)
+            return llama_cpp_loader.load_llama_model(path, name, known, cache, report, adapters)
         if precision == LLAMA_CPP:
             raise ModelError(f"llama.cpp runs GGUF files only, and {name} is a folder; leave out --precision")
         if precision == QUANTISED:
@@ -125,7 +146,20 @@ def load_engine(
         )
         path = folder
     report("loading the model", None)
-    return load_hf_folder(path, name, known, chosen, device, cache, report, quantised, tokenizer)
+    return load_hf_folder(path, name, known, chosen, device, cache, report, quantised, tokenizer, adapters)
+
+
+def find_adapter(source: str | Path, report: OnProgress) -> Path:
+    """The file or folder of an adapter; one of the hub is downloaded unless the hub's cache has it."""
+    path = Path(source).expanduser()
+    if path.exists():
+        files = sorted(path.glob("*.gguf")) if path.is_dir() else []
+        return files[0] if len(files) == 1 and not (path / lora_files.CONFIG).exists() else path
+    if path.suffix == ".gguf" or path.is_absolute() or str(source).startswith(".") or "/" not in str(source):
+        raise ModelError(f"no adapter at {path}; give a LoRA GGUF file or the folder of a peft adapter")
+    return download(
+        str(source), lora_files.FILES, lambda found: (found / lora_files.WEIGHTS).exists(), report
+    )
 
 
 def hub_patterns(name: str, files: Sequence[str]) -> list[str]:
@@ -161,6 +195,17 @@ def is_whole(folder: Path) -> bool:
 
 def fetch_from_hub(name: str, report: OnProgress) -> Path:
     """The local folder of a hub model; it is downloaded unless the hub's cache has it."""
+    return download(name, [*FILES, *PICKLES], is_whole, report, hub_patterns)
+
+
+def download(
+    name: str,
+    patterns: Sequence[str],
+    whole: Callable[[Path], bool],
+    report: OnProgress,
+    choose: Callable[[str, Sequence[str]], list[str]] | None = None,
+) -> Path:
+    """The local folder of a hub repository; what `choose` picks of it is downloaded unless it is `whole`."""
     import huggingface_hub as hub
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HfHubHTTPError,
@@ -174,13 +219,13 @@ def fetch_from_hub(name: str, report: OnProgress) -> Path:
     log: Any = hub.utils.logging
     log.set_verbosity_error()
     with contextlib.suppress(LocalEntryNotFoundError, HFValidationError):
-        found = Path(hub.snapshot_download(name, allow_patterns=[*FILES, *PICKLES], local_files_only=True))
-        if is_whole(found):
+        found = Path(hub.snapshot_download(name, allow_patterns=[*patterns], local_files_only=True))
+        if whole(found):
             return found
     report(f"downloading {name} from the model hub", None)
     try:
-        patterns = hub_patterns(name, hub.list_repo_files(name))
-        return Path(hub.snapshot_download(name, allow_patterns=patterns))
+        wanted = choose(name, hub.list_repo_files(name)) if choose else [*patterns]
+        return Path(hub.snapshot_download(name, allow_patterns=wanted))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, HTTPError, OSError) as error:
         reason = str(error).strip().split("\n")[0]
         raise ModelError(
