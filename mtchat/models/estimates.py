@@ -15,10 +15,11 @@ from mtchat.inference.loaders import cpu_loader, gguf_weights
 from mtchat.inference.loaders.devices import AUTO, BYTES, LLAMA_CPP, QUANTISED
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, read_gguf
 from mtchat.inference.loaders.gguf_shape import read_shape
+from mtchat.inference.loaders.llama_cpp_loader import CACHE_SHARE, MAX_CACHE_BYTES, MIN_CAPACITY
 from mtchat.models.advice import SLOWEST, MeasuredSpeed
 from mtchat.models.gguf_choice import PREFERRED, PREFERRED_BITS
 from mtchat.models.memory import describe_memory
-from mtchat.models.sizes import MemoryNeed
+from mtchat.models.sizes import OTHER_MEMORY, MemoryNeed
 
 KERNELS, TRANSFORMERS = "mtchat's kernels", "transformers"
 FORCED = {KERNELS: QUANTISED, LLAMA_CPP: LLAMA_CPP}  # the precision that is tried whatever it needs
@@ -28,6 +29,7 @@ EXPERTS = "_exps."  # in the names of tensors with one matrix for each expert
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
 HALF = 2  # bytes of a key or value
 DEFAULT_CONTEXT = 4096
+STEP, LOGIT = 512, 4  # tokens of a step of llama.cpp, and bytes of a logit
 
 
 @dataclass(frozen=True)
@@ -48,20 +50,25 @@ def estimate_file(path: Path, precision: str, memory: int) -> FileEstimate:
     parameters = sum(prod(each.shape) for each in header.tensors.values())
     read = bytes_read(header)
     if precision in BYTES:
-        way, held, need = TRANSFORMERS, parameters * BYTES[precision], None
+        context, held = stated_context(header), parameters * BYTES[precision]
+        way, need = TRANSFORMERS, MemoryNeed(held, context, cache_bytes(header) * context)
     elif precision != LLAMA_CPP and not cpu_loader.unsupported_reason(path):
-        way, held = KERNELS, weights.plan_file(gguf_weights.part_sources(header))[1]
-        shape = read_shape(header)
+        shape, held = read_shape(header), weights.plan_file(gguf_weights.part_sources(header))[1]
         context = min(shape.context, decoder.kv_capacity(shape, memory))
-        need = MemoryNeed(held, context, HALF * 2 * shape.layers * shape.kv_heads * shape.head * context)
+        cache = HALF * 2 * shape.layers * shape.kv_heads * shape.head * context
+        way, need = KERNELS, MemoryNeed(held, context, cache)
     else:
-        way, held, need = LLAMA_CPP, stored, None
-    if need is None:
-        each = cache_bytes(header)
-        budget = min(memory // decoder.CACHE_SHARE, decoder.MAX_CACHE_BYTES)
-        context = min(stated_context(header), max(budget // max(each, 1), decoder.MIN_CAPACITY))
-        need = MemoryNeed(held, context, each * context)
+        way, held, need = LLAMA_CPP, stored, llama_need(header, stored, memory)
     return FileEstimate(way, need, int(held * read / max(stored, 1)), parameters, stored)
+
+
+def llama_need(header: GgufHeader, stored: int, memory: int) -> MemoryNeed:
+    """What a file takes with llama.cpp, which also has room for the logits of each token of a step."""
+    each, context = cache_bytes(header), stated_context(header)
+    room = min(memory // CACHE_SHARE, MAX_CACHE_BYTES) // max(each, 1)
+    capacity = max(min(room, 2 * context), min(MIN_CAPACITY, context))
+    rows = header.tensors[EMBEDDING].shape[0] if EMBEDDING in header.tensors else 0
+    return MemoryNeed(stored, capacity, each * capacity, other=OTHER_MEMORY + STEP * rows * LOGIT)
 
 
 def bytes_read(header: GgufHeader) -> int:

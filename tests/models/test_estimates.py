@@ -21,7 +21,7 @@ from mtchat.models.estimates import (
     slow_note,
     tight_memory_note,
 )
-from mtchat.models.sizes import MemoryNeed
+from mtchat.models.sizes import OTHER_MEMORY, MemoryNeed
 from tests.support.engine_models import write_gguf
 from tests.support.gguf_models import split_gguf
 
@@ -86,7 +86,9 @@ def test_of_a_mixture_all_experts_are_held_and_the_used_ones_are_read(tmp_path: 
     assert found.need.weights == sum(sizes.values())
     unread = sizes["token_embd.weight"] + sizes["blk.0.ffn_up_exps.weight"] * 6 / 8
     assert found.bytes_per_token == pytest.approx(sum(sizes.values()) - unread, abs=2)
-    assert found.need.cache == 1000 * 2 * (16 + 24 + 8)
+    assert found.need.context == 2000
+    assert found.need.cache == 2000 * 2 * (16 + 24 + 8)
+    assert found.need.total == sum(sizes.values()) + found.need.cache + OTHER_MEMORY + 512 * 100 * 4
 
 
 def test_a_tied_embedding_is_read_for_each_token(tmp_path: Path) -> None:
