@@ -46,11 +46,11 @@ INLINE Activations from_block(Activations x, int block) {
 
 // Adds the products of one block of one activation row to the sums of LANES rows.
 INLINE Floats block_times(Kind kind, const Bytes words[QUADS], Scales scales, Activations x, Floats sum) {
-    const int offset = FACTS[kind].offset;
+    const int wide = FACTS[kind].offset == 128, offset = FACTS[kind].offset - (wide ? TAKEN_OFF : 0);
     Ints left = splat_int(-offset * x.sums[0]), right = splat_int(-offset * x.sums[1]);
     for (int q = 0; q < QUADS; q++) {
         Ints *half = q < 4 ? &left : &right;
-        *half = offset == 128 ? dot(*half, words[q], x.values + 4 * q) : dot_few(*half, words[q], x.values + 4 * q);
+        *half = wide ? dot(*half, words[q], x.values + 4 * q) : dot_few(*half, words[q], x.values + 4 * q);
     }
     const Floats scale = splat(*x.scales);
     if (by_16(kind)) {

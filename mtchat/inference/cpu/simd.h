@@ -72,7 +72,7 @@ INLINE Bytes shifted(Bytes value, int bits) {
 
 INLINE Bytes masked(Bytes value, int mask) { return value & ((Bytes){0} + (uint8_t)mask); }
 
-// dot: each lane adds the four products of its bytes of `w` (0..255) and the four at `a` (-127..127).
+// dot: each lane adds the four products of its bytes of `w` (0..255), less TAKEN_OFF, and the four at `a` (-127..127).
 // looked_up: of 16 bytes, which `repeated` loads into each 16 of a vector, those at some places (0..15).
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
 
@@ -115,13 +115,14 @@ INLINE Ints dot(Ints sum, Bytes w, const void *a) {
     return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sum, (__m256i)w, _mm256_set1_epi32(four_bytes(a)));
 }
 #else
-// Two products of up to 255 * 127 do not fit in 16 bits, so the highest bit is handled separately; a compiler
-// that sees values of at most 6 bits drops that part.
+// Two products of up to 255 * 127 do not fit in 16 bits, but those of signed bytes do: so it is `w` - 128 here.
+enum { TAKEN_OFF = 128 };
+#define DOT_OF_SIGNED
 INLINE Ints dot(Ints sum, Bytes w, const void *a) {
     const __m256i four = _mm256_set1_epi32(four_bytes(a)), ones = _mm256_set1_epi16(1);
-    const __m256i low = (__m256i)masked(w, 0x7F), high = (__m256i)masked(shifted(w, -7), 1);
-    sum += (Ints)_mm256_madd_epi16(_mm256_maddubs_epi16(low, four), ones);
-    return sum + ((Ints)_mm256_madd_epi16(_mm256_maddubs_epi16(high, four), ones) << 7);
+    const __m256i less = (__m256i)(w ^ ((Bytes){0} + (uint8_t)0x80));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(less), _mm256_sign_epi8(four, less));
+    return sum + (Ints)_mm256_madd_epi16(pairs, ones);
 }
 #define DOT_OF_FEW_BITS
 INLINE Ints dot_few(Ints sum, Bytes w, const void *a) {
@@ -249,6 +250,9 @@ INLINE float greatest(Floats a) {
 
 #endif
 
+#if !defined(DOT_OF_SIGNED)
+enum { TAKEN_OFF = 0 };
+#endif
 #if !defined(DOT_OF_FEW_BITS)
 #define dot_few dot  // for values of at most 6 bits
 #endif
