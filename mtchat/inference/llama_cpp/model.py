@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 
@@ -211,43 +212,52 @@ class LlamaModel:
             sequences=addresses.ctypes.data,
             wanted=wanted.ctypes.data,
         )
-        self.run(batch)
+        self.run(batch, (tokens, positions, counts, sequences, addresses, wanted))
         found = numpy.empty((int(wanted.sum()), self.rows), numpy.float32)
         for row, place in enumerate(numpy.flatnonzero(wanted)):
             pointer = self.library.get_logits_ith(self.handle, int(place))
             found[row] = numpy.ctypeslib.as_array(pointer, (self.rows,))
         return found
 
-    def run(self, batch: LlamaBatch) -> None:
-        work = self.worker.submit(self.library.decode, self.handle, batch)
+    def run(self, batch: LlamaBatch, arrays: Sequence[object]) -> None:
+        """Compute a batch; its arrays live until the step has ended, whatever interrupts the waiting."""
         try:
+            work = self.worker.submit(self.decode, batch, arrays)
             # a thread that another one interrupts notices only between two waits
             while not wait([work], WAIT_SECONDS).done:
                 continue
             status = work.result()
         except BaseException:
-            self.stop_flag[0] = b"!"
-            wait([work])  # ends within one operation of the graph
-            self.stop_flag[0] = b"\0"
+            self.stop_flag[0] = b"!"  # the step ends within one operation of the graph
+            self.in_order(int)
             raise
         if status == FULL:
             raise CacheFull
         if status:
             raise ModelError(f"llama.cpp failed at a step (status {status}); use another file or model")
 
+    def decode(self, batch: LlamaBatch, arrays: Sequence[object]) -> int:
+        self.stop_flag[0] = b"\0"
+        return int(self.library.decode(self.handle, batch))
+
+    def in_order(self, function: Callable[..., Any], *arguments: object) -> Any:
+        """The result of a function that runs once every step before it has ended, even a stopped one."""
+        return self.worker.submit(function, *arguments).result()
+
     def copy(self, source: int, target: int, length: int) -> None:
         """Let a sequence, which is empty, begin as another one does; the cells are shared."""
-        self.library.memory_seq_cp(self.memory, source, target, 0, ALL if self.weights.recurrent else length)
+        end = ALL if self.weights.recurrent else length
+        self.in_order(self.library.memory_seq_cp, self.memory, source, target, 0, end)
 
     def cut(self, sequence: int, length: int) -> bool:
         """Drop what a sequence has beyond a length; whether the model can do so."""
-        return bool(self.library.memory_seq_rm(self.memory, sequence, length, ALL))
+        return bool(self.in_order(self.library.memory_seq_rm, self.memory, sequence, length, ALL))
 
     def has_window(self, sequence: int, length: int) -> bool:
         """Whether all cells are there that a token at position `length` of a sequence sees."""
         if not self.weights.window:
             return True
-        first = int(self.library.memory_seq_pos_min(self.memory, sequence))
+        first = int(self.in_order(self.library.memory_seq_pos_min, self.memory, sequence))
         return 0 <= first <= max(0, length - self.weights.window)
 
 
