@@ -188,6 +188,7 @@ def test_states_beyond_the_budget_are_evicted_and_the_oldest_first() -> None:
     texts = [[each, *PROMPT] for each in range(10, 18)]
     for ids in texts:
         read(whole_tree, ids)
+    whole_tree.retire()
     kept = sum(node.bytes for node in whole_tree.tree.nodes())
     decoder = new_decoder("Qwen3_5Text", budget=kept // 2)
     for ids in texts:
@@ -275,6 +276,8 @@ CHAT = (
 def test_another_instruction_reads_only_what_comes_from_the_joint_on() -> None:
     """The first prompt is cut at its joints, before anything has parted from it."""
     engine = decoders.make_engine(model_of("Lfm2"), tiny_tokenizer(), ModelCard("tiny", "Lfm2", True, 160))
+    assert isinstance(engine.decoder, RecurrentDecoder)
+    engine.decoder.worth = 1
     content = CHAT[-1].content
     prompt = Prompt(messages=CHAT, opening="x", joints=(0, content.index("\n\n")))
     cached = []
@@ -288,3 +291,15 @@ def test_another_instruction_reads_only_what_comes_from_the_joint_on() -> None:
     assert 0 < shared[0] < shared[1] < len(ids)
     begun = engine.tokenizer.decode(ids[: shared[0]])
     assert begun.endswith("<|im_start|>user\n")
+
+
+def test_scored_texts_leave_the_states_of_turns_alone() -> None:
+    """Scoring reads many texts that are not read again; only what they begin with is kept."""
+    engine = decoders.make_engine(model_of("Lfm2"), tiny_tokenizer(), ModelCard("tiny", "Lfm2", True, 160))
+    assert isinstance(engine.decoder, RecurrentDecoder)
+    texts = [f"print({number})" for number in range(10)]
+    scores = engine.score(Prompt(messages=CHAT), texts)
+    with counted(engine.decoder) as tokens:
+        assert engine.score(Prompt(messages=CHAT), texts) == pytest.approx(scores, abs=1e-5)
+    assert sum(tokens) == sum(len(engine.plain_ids(text)) - 1 for text in texts)
+    assert len(engine.decoder.tree.nodes()) <= 2

@@ -18,6 +18,7 @@ from mtchat.inference.hf.state_tree import RecurrentCache, StateTree
 from mtchat.inference.prefix_tree import common_prefix_length
 
 CHUNK = 256  # tokens of one forward pass
+WORTH = 16  # tokens after a saved state that are worth another one
 BUDGET = 1 << 30  # bytes of saved states
 EXPECTED = 4  # positions where the latest prompts may part from the next ones
 STEP_COST = 4  # tokens that are read together in the time that one takes alone, or more
@@ -31,9 +32,14 @@ class RecurrentSequence:
         self.decoder = decoder
         self.ids = list(ids)
         self.uncommitted: list[int] = []
-        self.cache = cache
         self.cached = len(cache.ids)
-        decoder.owners.append((weakref.ref(self), cache))
+        self.begun = False  # a completion, whose prompt is worth keeping
+        self.backup: RecurrentCache | None = None
+        self.hold(cache)
+
+    def hold(self, cache: RecurrentCache) -> None:
+        self.cache = cache
+        self.decoder.owners.append((weakref.ref(self), cache))
 
     def prefill(self) -> Iterator[Logits]:
         check_ids(self.ids, self.decoder.rows)
@@ -54,12 +60,18 @@ class RecurrentSequence:
             for _ in self.decoder.prefill(self.cache, self.ids):
                 pass
         if len(ids) > 1:  # some of them may be dropped
+            self.backup = self.cache.copy()
+            self.cache.passing = True
+        elif not self.begun:
             self.decoder.tree.save(self.cache)
+            self.begun = True
         return self.decoder.compute(self.cache, ids, len(ids))
 
     def commit(self, count: int) -> None:
+        if self.backup and count < len(self.uncommitted):
+            self.hold(self.backup)
         self.ids += self.uncommitted[:count]
-        self.uncommitted = []
+        self.uncommitted, self.backup = [], None
 
     def fork(self) -> "RecurrentSequence":
         self.bring_to(self.ids, False)
@@ -71,17 +83,18 @@ class RecurrentSequence:
         """Replace the cache if it was interrupted, or is not the beginning of `ids`."""
         held = self.cache.ids
         if not self.cache.whole or held != ids[: len(held)]:
-            self.cache = self.decoder.restore(ids, wants_logits)
-            self.decoder.owners.append((weakref.ref(self), self.cache))
+            self.hold(self.decoder.restore(ids, wants_logits))
 
 
 class RecurrentDecoder:
     """A model of transformers whose state cannot be cut, with a tree of saved states."""
 
-    def __init__(self, model: Any, resumption: Resumption, budget: int = 0, chunk: int = CHUNK) -> None:
+    def __init__(
+        self, model: Any, resumption: Resumption, budget: int = 0, chunk: int = CHUNK, worth: int = WORTH
+    ) -> None:
         self.model = model
         self.resumption = resumption
-        self.chunk = chunk
+        self.chunk, self.worth = chunk, worth
         self.tree = StateTree(model.config, budget or choose_budget(model.device))
         self.expected: deque[list[int]] = deque(maxlen=EXPECTED)
         self.owners: list[tuple[weakref.ref[RecurrentSequence], RecurrentCache]] = []
@@ -113,32 +126,38 @@ class RecurrentDecoder:
         owners, self.owners = self.owners, []
         for owner, cache in owners:
             sequence = owner()
-            if sequence is None:
+            if sequence is None and not cache.passing:
                 self.tree.save(cache, give_up=True)
-            elif sequence.cache is cache:
+            elif sequence and sequence.cache is cache:
                 self.owners.append((owner, cache))
 
     def prefill(self, cache: RecurrentCache, ids: list[int]) -> Iterator[Logits]:
-        """Compute the rest of `ids`: the logits after each chunk. The states at its end and some before stay.
+        """Compute the rest of `ids`: the logits after each chunk. States are saved at some positions.
 
-        The state after the latest chunk is kept as well until the next one is, as an interrupt may come.
+        The state after the latest chunk is kept until the next one is, as an interrupt may come; that at the
+        end is saved once a completion goes on from it, or when the sequence has ended.
         """
         kept = self.positions(cache, ids)
         rolling = None
         for end in self.chunk_ends(len(cache.ids), len(ids), kept):
             logits = self.compute(cache, ids[len(cache.ids) : end], 1)[0]
-            saved = self.tree.save(cache)
+            saved = self.tree.save(cache) if end < len(ids) else None
             if rolling:
                 self.tree.forget(rolling)
             rolling = None if end in kept else saved
             yield logits
 
     def positions(self, cache: RecurrentCache, ids: list[int]) -> set[int]:
-        """Where states are saved: at the end, where another text that was read parts, and where one may."""
+        """Where states are saved: where another text that was read parts, and where one may."""
         live = [each.ids for owner, other in self.owners if (each := owner()) and other is not cache]
         parting = max([self.tree.shared_length(ids), *(common_prefix_length(each, ids) for each in live)])
         expected = {len(each) for each in self.expected if ids[: len(each)] == each}
-        return {parting, len(ids), *expected}
+        kept, last = set[int](), len(cache.ids)
+        for position in sorted({parting, *expected}):
+            if last + self.worth <= position < len(ids):
+                kept.add(position)
+                last = position
+        return kept
 
     def chunk_ends(self, start: int, length: int, kept: set[int]) -> list[int]:
         """The ends of the chunks between two positions, of which those in `kept` are some."""

@@ -25,6 +25,7 @@ class RecurrentCache:
         self.config = config
         self.ids: list[int] = []
         self.logits: Logits | None = None
+        self.passing = False  # it holds a text that was only scored
         self.whole = True  # no layer is ahead of another, as an interrupt leaves them
         self.layers = new_layers(config) if layers is None else layers
         self.past = Cache(layers=[*self.layers])
