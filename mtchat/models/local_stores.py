@@ -81,8 +81,8 @@ class OllamaModel:
             return f"cannot be read by this user ({weights[0][0]})"
         if self.files("adapter"):
             return (
-                f"is a model with a LoRA adapter, which mtchat does not apply from Ollama's store; the files "
-                f"are {weights[0][0]} and {self.files('adapter')[0][0]}"
+                "is a model with a LoRA adapter, which is not applied by this name; "
+                f"--model {weights[0][0]}+{self.files('adapter')[0][0]} does that"
             )
         return ""
 
