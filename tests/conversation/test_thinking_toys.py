@@ -1,6 +1,7 @@
 """Two small models that were trained to think, on the CPU kernels: what they do in a whole conversation.
 
-`python -m evals.thinking_toy` makes them. Both print the wrong prime unless they have thought to the end.
+`python -m evals.thinking_toy` makes them. The one with tags prints the wrong prime unless it has thought to the
+end; the one with channels was trained for fewer steps, and always prints that.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,8 @@ from tests.support.cpu_models import silent
 
 pytestmark = pytest.mark.slow
 
-TOYS = {"thinking": ABLE}
+TOYS = {"thinking": ABLE, "channels": ALWAYS}
+PRIMES = {"thinking": "print(17)", "channels": "print(13)"}  # after a whole thought
 PRIME = "Print the seventh prime."
 SQUARES = "Store the squares of 1 to 5 as squares and print them."
 SUM = "Print the sum of squares."
@@ -53,7 +55,7 @@ def test_a_thought_to_its_end_gives_the_right_code(toy: Engine, policy: str) -> 
         assert chat.send(SQUARES).code == "squares = [n * n for n in range(1, 6)]\nprint(squares)"
         assert chat.send(SUM).code == "print(sum(squares))"
         turn = chat.send(PRIME).turn
-    assert turn.chunk == "print(17)"
+    assert turn.chunk == PRIMES[toy.card.name]
     assert turn.provenance.thought.strip().endswith("So the seventh prime is 17.")
     assert 20 < turn.usage.thought_tokens < 96
     assert turn.usage.finish == "cut"
@@ -74,7 +76,7 @@ def test_a_model_that_was_made_to_think_does_so_unless_it_is_told_not_to(toy: En
     with talk(toy, "auto") as chat:
         turn = chat.send(PRIME).turn
     assert bool(turn.provenance.thought) == (toy.card.thinks == ALWAYS)
-    assert turn.chunk == ("print(17)" if turn.provenance.thought else "print(13)")
+    assert turn.chunk == "print(13)"
 
 
 def test_the_code_is_written_on_the_kv_cache_of_the_thought(toy: Engine) -> None:
