@@ -3,8 +3,8 @@
 python -m evals.thinking_toy [FOLDER [NAME]]
 
 What they learn by heart are turns in the exact prompts of mtchat: a conversation with a scripted model makes
-them. One toy marks its thought with tags, the other with channels. The right
-prime is taught only after a whole thought, so that a benchmark can see a thought, and one that was cut.
+them. One toy marks its thought with tags, the other with channels. The right prime is taught only after a
+whole thought, so that a benchmark can see a thought, and one that was cut.
 """
 
 import itertools

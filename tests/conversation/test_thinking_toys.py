@@ -1,7 +1,7 @@
 """Two small models that were trained to think, on the CPU kernels: what they do in a whole conversation.
 
-`python -m evals.thinking_toy` makes them. The one with tags prints the wrong prime unless it has thought to the
-end; the one with channels was trained for fewer steps, and always prints that.
+`python -m evals.thinking_toy` makes them. The one with tags prints the wrong prime unless it has thought
+to the end; the one with channels was trained for fewer steps, and always prints that.
 """
 
 from collections.abc import Iterator
