@@ -43,7 +43,8 @@ def complete_set(console: Console) -> list[tuple[str, str]]:
 def do_model(console: Console, argument: str) -> None:
     """Shows which model is used, or switches to another.
 
-    NAME is one that mtchat models lists, a folder with safetensors, a .gguf file, or a name on the model hub.
+    NAME is one that mtchat models lists, a folder with safetensors, a .gguf file, or a name on the model hub
+    such as owner/repo:Q4_K_M.
     """
     if argument.strip():
         console.chat.model = console.host.load(argument.strip())
