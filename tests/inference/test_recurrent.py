@@ -11,6 +11,8 @@ import numpy
 import pytest
 import torch
 
+from mtchat.bench.speed.engine import BenchPrompt
+from mtchat.bench.speed.our_engine import OurEngine
 from mtchat.inference.decoder import Logits
 from mtchat.inference.hf import decoders
 from mtchat.inference.hf.recurrent import RecurrentDecoder
@@ -179,7 +181,7 @@ def test_an_interrupt_at_any_line_leaves_right_states() -> None:
         assert abs(logits - expected).max() < 2e-3
         if finished:
             break
-        decoder.tree.root.children = []
+        decoder.states.root.children = []
     assert count > 100
 
 
@@ -189,11 +191,11 @@ def test_states_beyond_the_budget_are_evicted_and_the_oldest_first() -> None:
     for ids in texts:
         read(whole_tree, ids)
     whole_tree.retire()
-    kept = sum(node.bytes for node in whole_tree.tree.nodes())
+    kept = sum(node.bytes for node in whole_tree.states.nodes())
     decoder = new_decoder("Qwen3_5Text", budget=kept // 2)
     for ids in texts:
         read(decoder, ids)
-        assert sum(node.bytes for node in decoder.tree.nodes()) <= kept // 2
+        assert sum(node.bytes for node in decoder.states.nodes()) <= kept // 2
     assert [decoder.open(ids).cached > 0 for ids in texts] == [False] * 4 + [True] * 4
 
 
@@ -207,7 +209,7 @@ def test_a_state_larger_than_the_budget_is_not_kept_and_the_text_is_right() -> N
         sequence.commit(1)
         check("Lfm2", [*ids, *OTHER], rows[-1])
         check("Lfm2", [*ids, OTHER[0], 6], sequence.forward([6])[0])
-    assert decoder.tree.nodes() == []
+    assert decoder.states.nodes() == []
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -302,4 +304,14 @@ def test_scored_texts_leave_the_states_of_turns_alone() -> None:
     with counted(engine.decoder) as tokens:
         assert engine.score(Prompt(messages=CHAT), texts) == pytest.approx(scores, abs=1e-5)
     assert sum(tokens) == sum(len(engine.plain_ids(text)) - 1 for text in texts)
-    assert len(engine.decoder.tree.nodes()) <= 2
+    assert len(engine.decoder.states.nodes()) <= 2
+
+
+def test_the_speed_of_such_a_model_is_measured() -> None:
+    engine = decoders.make_engine(model_of("Lfm2"), tiny_tokenizer(), ModelCard("tiny", "Lfm2", False, 160))
+    measured = OurEngine(engine).measured()
+    prompt = BenchPrompt(Prompt("def add(a, b):"))
+    assert measured.run(prompt, 4, False).prompt_tokens == len(engine.encode(prompt.prompt))
+    assert measured.run(prompt, 4, False).prompt_tokens == 0
+    assert measured.complete_batch is not None
+    assert measured.complete_batch(prompt, 3, 2, 1) > 0

@@ -63,7 +63,7 @@ class RecurrentSequence:
             self.backup = self.cache.copy()
             self.cache.passing = True
         elif not self.begun:
-            self.decoder.tree.save(self.cache)
+            self.decoder.states.save(self.cache)
             self.begun = True
         return self.decoder.compute(self.cache, ids, len(ids))
 
@@ -95,7 +95,7 @@ class RecurrentDecoder:
         self.model = model
         self.resumption = resumption
         self.chunk, self.worth = chunk, worth
-        self.tree = StateTree(model.config, budget or choose_budget(model.device))
+        self.states = StateTree(model.config, budget or choose_budget(model.device))
         self.expected: deque[list[int]] = deque(maxlen=EXPECTED)
         self.owners: list[tuple[weakref.ref[RecurrentSequence], RecurrentCache]] = []
 
@@ -112,7 +112,7 @@ class RecurrentDecoder:
 
     def restore(self, ids: list[int], wants_logits: bool) -> RecurrentCache:
         """A cache of the longest saved text that `ids` begins with, if it saves time to go on from there."""
-        cache = self.tree.restore(ids, wants_logits)
+        cache = self.states.restore(ids, wants_logits)
         slow = self.resumption is Resumption.TOKENS and (len(ids) - len(cache.ids)) * STEP_COST > len(ids)
         return RecurrentCache(self.model.config) if slow else cache
 
@@ -127,7 +127,7 @@ class RecurrentDecoder:
         for owner, cache in owners:
             sequence = owner()
             if sequence is None and not cache.passing:
-                self.tree.save(cache, give_up=True)
+                self.states.save(cache, give_up=True)
             elif sequence and sequence.cache is cache:
                 self.owners.append((owner, cache))
 
@@ -141,16 +141,16 @@ class RecurrentDecoder:
         rolling = None
         for end in self.chunk_ends(len(cache.ids), len(ids), kept):
             logits = self.compute(cache, ids[len(cache.ids) : end], 1)[0]
-            saved = self.tree.save(cache) if end < len(ids) else None
+            saved = self.states.save(cache) if end < len(ids) else None
             if rolling:
-                self.tree.forget(rolling)
+                self.states.forget(rolling)
             rolling = None if end in kept else saved
             yield logits
 
     def positions(self, cache: RecurrentCache, ids: list[int]) -> set[int]:
         """Where states are saved: where another text that was read parts, and where one may."""
         live = [each.ids for owner, other in self.owners if (each := owner()) and other is not cache]
-        parting = max([self.tree.shared_length(ids), *(common_prefix_length(each, ids) for each in live)])
+        parting = max([self.states.shared_length(ids), *(common_prefix_length(each, ids) for each in live)])
         expected = {len(each) for each in self.expected if ids[: len(each)] == each}
         kept, last = set[int](), len(cache.ids)
         for position in sorted({parting, *expected}):
