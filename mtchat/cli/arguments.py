@@ -121,7 +121,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="starter",
-        help="model name, folder, .gguf file, or hub name such as owner/repo:Q4_K_M (default: starter)",
+        help="model name, folder, .gguf file, or hub name such as owner/repo:Q4_K_M; MODEL+ADAPTER@0.5 adds "
+        "a LoRA adapter (default: starter)",
     )
     parser.add_argument("--family", default="", help="prompt format (default: chosen by the model)")
     formats = ["auto", "quantised", "llama.cpp", "float32", "bfloat16", "float16", "int8", "int4"]

@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from mtchat.errors import ModelError
+from mtchat.inference.cpu import kernels
+from mtchat.inference.loaders.gguf_reader import read_gguf
+from mtchat.models import loader
 from mtchat.models.adapter_names import AdaptedName, split_name
+from tests import ROOT
+from tests.support.lora_adapters import random_halves, write_gguf
 
 
 @pytest.mark.parametrize(
@@ -41,3 +46,23 @@ def test_a_path_that_exists_is_never_taken_apart(tmp_path: Path) -> None:
     (tmp_path / "a+b").mkdir()
     assert split_name(str(tmp_path / "a+b")) == AdaptedName(str(tmp_path / "a+b"))
     assert split_name(f"starter+{tmp_path}/a+b@2").adapters == ((f"{tmp_path}/a+b", 2.0),)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor")
+def test_a_model_is_loaded_with_the_adapters_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    toy = ROOT / "tests" / "toys" / "qwen2.gguf"
+    file = write_gguf(tmp_path / "a+b.gguf", "qwen2", random_halves(read_gguf(toy), 4), 4.0)
+    name = f"{toy}+{file}@0.5"
+    model = loader.load(name, "auto", lambda stage: None)
+    assert model.card.name == name
+    assert "with the adapter a+b.gguf" in model.card.notes[0]
+    assert "times 0.5" in model.card.notes[0]
+    assert loader.locate(name, lambda stage: None)[0] == toy
+    with pytest.raises(ModelError, match="no adapter at"):
+        loader.load(f"{toy}+{tmp_path}/none.gguf", "auto", lambda stage: None)
+    with pytest.raises(ModelError, match=r"not a whole model; give it after the model .* MODEL\+ADAPTER"):
+        loader.load(str(file), "auto", lambda stage: None)

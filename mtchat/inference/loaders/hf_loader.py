@@ -91,7 +91,7 @@ def describe_adapter(config: dict[str, Any]) -> str:
     base, kind = config.get("base_model_name_or_path"), config.get("peft_type", "LORA")
     made_for = f" of {base[:200]}" if isinstance(base, str) and base.isprintable() and base else ""
     what = "a LoRA adapter" if kind == "LORA" else f"an adapter ({str(kind)[:40]!a})"
-    return f"is {what}{made_for}, not a whole model; give the model that it was made for"
+    return f"is {what}{made_for}, not a whole model; give it after that model: MODEL+ADAPTER"
 
 
 def read_folder_config(folder: Path) -> dict[str, Any]:

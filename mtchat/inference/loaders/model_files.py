@@ -20,7 +20,7 @@ GGML_MAGICS = (b"lmgg", b"fmgg", b"tjgg")  # the predecessors of GGUF, until 202
 FOLDER_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".json", ".index")
 BIG_ENDIAN = (b"GGUF\0\0\0\x02", b"GGUF\0\0\0\x03")
 KINDS = {
-    "adapter": "is a LoRA adapter, not a whole model; give the model that it was made for",
+    "adapter": "is a LoRA adapter, not a whole model; give it after the model it was made for: MODEL+ADAPTER",
     "mmproj": "is the image encoder of a model; give the file of its language model",
     "imatrix": "is an importance matrix for quantisation; give the file of the model",
     "vocab": "is a vocabulary without weights; give the file of the model",
