@@ -4,14 +4,15 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from evals.toys import gguf_file, recording, training
+from evals.toys import changes, gguf_file, recording, training
 from evals.toys.table import TOYS
 from evals.toys.texts import build_vocabulary
 
-TEXTS = "texts.json"
+TEXTS, CHANGES = "texts.json", "changes.json"
 
 
 def main() -> None:
@@ -19,11 +20,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where the files go, and texts.json")
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(TOYS)}; by default all")
     parser.add_argument("--record", action="store_true", help="train nothing, only record again")
+    parser.add_argument("--changes", action="store_true", help="only record what changed copies compute")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for name in options.names or TOYS:
         path = options.folder / f"{name}.gguf"
+        if options.changes:
+            record_changes(name, path, options.folder)
+            continue
         if not options.record:
             make_toy(name, path)
         record_toy(name, path, options.folder / TEXTS)
@@ -56,8 +61,21 @@ def make_toy(name: str, path: Path) -> None:
 
 def record_toy(name: str, path: Path, file: Path) -> None:
     """Put what llama.cpp writes into `file`; ValueError unless it is what the toy has learned."""
-    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    known[name] = recording.record(path, TOYS[name])
+    put(file, name, recording.record(path, TOYS[name]))
+
+
+def record_changes(name: str, path: Path, folder: Path) -> None:
+    places = read(folder / TEXTS)[name]["places"]
+    put(folder / CHANGES, name, changes.record_changes(path, places, TOYS[name].context))
+
+
+def read(file: Path) -> dict[str, Any]:
+    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return known
+
+
+def put(file: Path, name: str, value: Any) -> None:
+    known = read(file) | {name: value}
     kept = {each: known[each] for each in TOYS if each in known}
     file.write_text(recording.as_json(kept), encoding="utf-8")
 

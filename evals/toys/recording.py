@@ -89,6 +89,7 @@ def record(path: Path, toy: Toy) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> str:
-    """Indented, with lists of numbers in one line."""
+    """Indented, with lists of numbers and what holds no other values in one line."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
-    return re.sub(r"\[[\d\s,]*\]", lambda found: " ".join(found[0].split()), text) + "\n"
+    flat = r"\[[\d\s,]*\]|\{[^{}\[\]]*\}"
+    return re.sub(flat, lambda found: " ".join(found[0].split()), text) + "\n"

@@ -27,9 +27,10 @@ class OurEngine:
     def measured(self) -> MeasuredEngine:
         model: Any = getattr(self.engine.decoder, "model", None)
         able = {"speculates": self.drafter is not None, "context": self.engine.card.context}
-        if not hasattr(model, "library"):
+        # only our kernels say what they read
+        weights = getattr(getattr(model, "weights", None), "read_per_token", 0)
+        if not weights:
             return MeasuredEngine(self.run, self.complete_batch, **able)
-        weights = model.weights.read_per_token
         return MeasuredEngine(self.run, self.complete_batch, self.bandwidth, weights, **able)
 
     def run(self, prompt: BenchPrompt, count: int, speculate: bool) -> CompletionTiming:

@@ -5,7 +5,7 @@ Whatever the kernels do not compute is refused by name: nothing is left out in s
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy
 
@@ -163,7 +163,8 @@ def read_rotations(
     found = [main]
     local_base = facts.number(table.LOCAL_BASE, kind.local_base or base)
     if kind.local_base:
-        found.append(plain_rotation(rotary, local_base))
+        magnitude = facts.number(table.MAGNITUDE, 1) or 1.0  # holds for all layers
+        found.append(replace(plain_rotation(rotary, local_base), magnitude=magnitude))
     elif local_base != base:
         found.append(scaled_rotation(facts, rotary, local_base))
     unturned = {layer for layer in range(len(windows)) if kind.unturned and (layer + 1) % kind.unturned == 0}
