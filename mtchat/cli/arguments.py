@@ -306,6 +306,12 @@ def add_speed_options(parser: argparse.ArgumentParser) -> None:
         help="other engines to compare with, on the same model: transformers,llama.cpp",
     )
     parser.add_argument(
+        "--only",
+        default="",
+        metavar="NAMES",
+        help="model: measure only these, such as prefill,decode,decode_1000 (default: all)",
+    )
+    parser.add_argument(
         "--shapes",
         default="",
         metavar="NAMES",

@@ -59,10 +59,12 @@ def measure_model(args: argparse.Namespace) -> None:
     """Print a table; write the rows and a plot to files if asked."""
     from mtchat.bench.speed import model
     from mtchat.bench.speed.engine import OURS, QUICK, EngineSetup, Sizes
+    from mtchat.bench.speed.measures import choose_measures
     from mtchat.bench.speed.results import plot, to_json
     from mtchat.inference.cpu.kernels import thread_count
 
     check_targets(args.json, args.plot)
+    measures = choose_measures(args.only)
     with progress(View.of(sys.stderr)) as say:
         file = str(loader.locate(args.model, say)[0])
         against = model.find_peers(args.against, file)
@@ -71,7 +73,7 @@ def measure_model(args: argparse.Namespace) -> None:
         setup = EngineSetup(OURS, args.model, file, args.precision, thread_count())
         command = (sys.executable, "-m", "mtchat.bench.speed.process")
         repeats = args.repeats or MODEL_REPEATS
-        found = model.compare(setup, precision, against, workload, sizes, repeats, command, say)
+        found = model.compare(setup, precision, against, workload, sizes, repeats, command, say, measures)
     print(found)
     if args.json:
         save(args.json, lambda path: path.write_text(to_json(found.rows), "utf-8"))

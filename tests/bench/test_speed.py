@@ -294,6 +294,20 @@ def engine(**changes: object) -> MeasuredEngine:
     return MeasuredEngine(run, **(able | changes))  # type: ignore[arg-type]
 
 
+def test_only_the_measures_asked_for_are_taken() -> None:
+    assert measuring.choose_measures("") == MEASURES
+    chosen = measuring.choose_measures("decode_1000, prefill")
+    assert [each.name for each in chosen] == ["prefill", "decode_1000"]
+    with pytest.raises(
+        UsageError, match=r"--only speed is unknown; the measures are session, prefill, decode"
+    ):
+        measuring.choose_measures("speed")
+    order: list[str] = []
+    comparison = Comparison([contender("a", order)], 1, lambda text: None)
+    comparison.run([each for each in MEASURES if each.fresh])
+    assert comparison.samples
+
+
 @pytest.mark.parametrize("each", MEASURES, ids=lambda each: each.name)
 def test_a_measure_gives_each_of_its_quantities(each: Measure) -> None:
     values = each.take(engine(), workload(3, 2), QUICK, 1)

@@ -68,6 +68,8 @@ class Comparison:
         if fresh:
             self.repeat("a session in a new process", partial(self.take_fresh, measures=fresh))
         rest = [measure for measure in measures if not measure.fresh]
+        if not rest:
+            return
         with ExitStack() as stack:
             self.visit("starting", lambda contender: self.keep(contender, stack, rest[0]))
             for measure in rest:

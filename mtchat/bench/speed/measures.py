@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mtchat.bench.speed.engine import BenchPrompt, MeasuredEngine, Sizes
 from mtchat.bench.speed.results import Quantity
 from mtchat.bench.speed.workload import TURNS, Workload
+from mtchat.errors import UsageError
 
 CONTEXT = 100  # tokens before the decode whose memory bandwidth is measured
 LONG = 2000  # a context that is too expensive to prefill again for every run
@@ -167,6 +168,15 @@ MEASURES = (
     Measure("candidates", (BATCH_RATIO, BATCH_RATE), measure_batches),
     Measure("bandwidth", (BANDWIDTH, BANDWIDTH_FRACTION), measure_bandwidth),
 )
+
+
+def choose_measures(names: str) -> tuple[Measure, ...]:
+    """The measures in a comma-separated list, or all; UsageError if one is unknown."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    known = [measure.name for measure in MEASURES]
+    if odd := next((name for name in wanted if name not in known), ""):
+        raise UsageError(f"--only {odd} is unknown; the measures are {', '.join(known)}")
+    return tuple(measure for measure in MEASURES if not wanted or measure.name in wanted)
 
 
 def find_measure(name: str) -> Measure:

@@ -12,7 +12,7 @@ from pathlib import Path
 from mtchat.bench.output import Say
 from mtchat.bench.speed.comparison import LOAD, PEAK, BackgroundLoad, Comparison, Contender
 from mtchat.bench.speed.engine import OURS, EngineSetup, Peer, Sizes, find_peer
-from mtchat.bench.speed.measures import MEASURES, quantities
+from mtchat.bench.speed.measures import MEASURES, Measure, quantities
 from mtchat.bench.speed.process import WorkloadRequest, start_engine
 from mtchat.bench.speed.results import Measurement, collect, legend, table
 from mtchat.bench.speed.workload import Workload
@@ -71,6 +71,7 @@ def compare(
     repeats: int,
     command: Sequence[str],
     say: Say,
+    measures: Sequence[Measure] = MEASURES,
 ) -> ModelReport:
     """Measure our engine, which computes in `precision`, and its peers.
 
@@ -83,7 +84,7 @@ def compare(
     most = {name: peer.MOST for name, peer in against.peers.items()}
     work = json.dumps(asdict(WorkloadRequest(workload, sizes)))
     comparison = Comparison(contenders(setup, most, command, work), repeats, say)
-    comparison.run(MEASURES)
+    comparison.run(measures)
     notes += filter(None, [*comparison.notes, load.note()])
     return ModelReport(
         collect(comparison.samples, QUANTITIES, (OURS, *against.peers), setup.model),
