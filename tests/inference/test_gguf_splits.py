@@ -40,7 +40,7 @@ CORPUS = [
     "<|im_start|>a\nb<|im_end|>\n <|endoftext|>  <tool_call> a</s><s> <｜User｜>b   <x>",
     "<|im_end|", "<unk>", "<0x41> <0x0A>\n", "", " ", "  ", "a", " a", "  a", "\n", "\n\n", "\n\n\na\n\n\n\n",
     "a" * 9 + " " * 9 + "a" * 3 + "\n" * 5,
-    "the verelves  the \n the",
+    "the verelves  the \n the", "the",
 ]  # fmt: skip
 PIECES = [*LETTERS, *SPECIAL, "'s", "'LL", "  ", "\n\n", "<s>", "the", " the", "12345"]
 TEXT = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)

@@ -26,6 +26,7 @@ LETTERS = [
     *"éßſKÀΩЖǅʰ漢字かナ한ㄱㄅไاे\u0301𐐀𠀀豈\ue000🎉🏻👩",
 ]
 
+WORDS = ["the", "▁the", "12345"]
 UNLISTED = " \n\x00\x85漢🎉"  # what `raw` and `scored` spell in bytes or otherwise
 
 
@@ -82,12 +83,15 @@ def byte_alphabet() -> list[str]:
 
 
 def byte_level(extra: dict[str, int] = SPECIAL) -> SmallVocabulary:
-    """Every two neighbours among `LETTERS` are a token, so that a split between them shows."""
+    """Every two neighbours among `LETTERS` are a token, so that a split between them shows.
+
+    No merges make `WORDS`: they are found only by rules that take a whole piece as a token.
+    """
     alphabet = byte_alphabet()
     found = {pair for letter in LETTERS for pair in pairwise(letter.encode())}
     found |= {(left.encode()[-1], right.encode()[0]) for left, right in product(LETTERS, LETTERS)}
     pairs = [(alphabet[left], alphabet[right]) for left, right in sorted(found)]
-    tokens = [*alphabet, *map("".join, pairs)]
+    tokens = [*alphabet, *map("".join, pairs), *(word.replace("▁", "Ġ") for word in WORDS)]
     return marked("gpt2", tokens, extra, merges=[f"{left} {right}" for left, right in pairs])
 
 
@@ -95,7 +99,7 @@ def raw(extra: dict[str, int] = SPECIAL) -> SmallVocabulary:
     """As `byte_level`, of the letters themselves, with bytes for those that are no token."""
     letters = [*(letter for letter in LETTERS if letter not in UNLISTED), "▁"]
     pairs = list(product(letters, letters))
-    tokens = [*letters, *map("".join, pairs), "\n", "\n\n", "\n\n\n\n"]
+    tokens = [*letters, *map("".join, pairs), *WORDS, "\n", "\n\n", "\n\n\n\n"]
     return marked("gemma4", tokens, extra, merges=[f"{left} {right}" for left, right in pairs])
 
 
