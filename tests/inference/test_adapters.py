@@ -1,6 +1,8 @@
 """LoRA adapters beside a model: as merged float64 weights, as llama.cpp and peft compute them, or refused."""
 
+import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -334,6 +336,52 @@ def test_damaged_adapters_are_refused(tmp_path: Path) -> None:
         lora_files.read_adapter(tmp_path / "d.txt")
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"lora_alpha": None},
+        {"lora_alpha": "x"},
+        {"lora_alpha": True},
+        {"lora_alpha": 10**400},
+        {"alpha_pattern": {"q_proj": None}},
+        {"alpha_pattern": {"q_proj": [1]}},
+    ],
+    ids=str,
+)
+def test_a_folder_whose_alpha_is_no_number_is_refused(config: dict[str, Any], tmp_path: Path) -> None:
+    folder = write_peft(tmp_path / "a", read_gguf(TOYS / "qwen2.gguf"), halves_of("qwen2", 4), 4.0, **config)
+    with pytest.raises(ModelError, match=r"its alpha for \S+ is no number"):
+        lora_files.read_adapter(folder)
+
+
+def test_a_file_whose_alpha_is_no_number_is_refused(tmp_path: Path) -> None:
+    import gguf
+
+    out = gguf.GGUFWriter(file := tmp_path / "a.gguf", "qwen2")
+    for key, value in (("general.type", "adapter"), ("adapter.type", "lora"), ("adapter.lora.alpha", "x")):
+        out.add_string(key, value)
+    for name, (a, b) in halves_of("qwen2", 2).items():
+        out.add_tensor(f"{name}.lora_a", a)
+        out.add_tensor(f"{name}.lora_b", b)
+    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
+        write()
+    with pytest.raises(ModelError, match=r"its alpha for \S+ is no number"):
+        lora_files.read_adapter(file)
+
+
+def test_halves_of_rank_0_are_refused(tmp_path: Path) -> None:
+    empty = {name: (a[:0], b[:, :0]) for name, (a, b) in halves_of("qwen2", 2).items()}
+    folder = write_peft(tmp_path / "a", read_gguf(TOYS / "qwen2.gguf"), empty, 4.0)
+    with pytest.raises(ModelError, match=r"its halves for \S+ are \(0, "):
+        lora_files.read_adapter(folder)
+
+
+def test_an_adapter_that_no_float_can_hold_is_refused(cache: Path, tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "a.gguf", "qwen2", halves_of("qwen2", 2), 2.0)
+    with pytest.raises(ModelError, match=r"is too large times 1e\+300; give a smaller scale"):
+        adapted("qwen2", cache, AdapterName(file, 1e300))
+
+
 @LLAMA
 def test_llama_cpp_takes_adapters_as_files_only(cache: Path, tmp_path: Path) -> None:
     folder = write_peft(tmp_path / "a", read_gguf(TOYS / "qwen2.gguf"), halves_of("qwen2", 4), 4.0)
@@ -375,13 +423,7 @@ def test_peft_applies_its_folders_to_models_of_transformers(tmp_path: Path) -> N
                 layer.scaling["default"] *= 0.5
         with torch.no_grad():
             expected.append(held.eval()(ids).logits[0].numpy())
-        found = loader.load(
-            *(tmp_path / "m", "m"),
-            adapters=[AdapterName(tmp_path / f"a{number}", 0.5)],
-            precision="float32",
-            cache=tmp_path / "cache",
-            report=silent,
-        )
+        found = load_floats(tmp_path, tmp_path / f"a{number}", 0.5)
         sequence = found.decoder.open(ids[0].tolist())
         for logits in sequence.prefill():
             last = logits
@@ -390,10 +432,81 @@ def test_peft_applies_its_folders_to_models_of_transformers(tmp_path: Path) -> N
     assert not numpy.allclose(expected[0], expected[1], atol=1e-2)
     file = write_gguf(tmp_path / "a.gguf", "qwen2", halves_of("qwen2", 4), 4.0)
     with pytest.raises(ModelError, match="is an adapter for a GGUF model"):
-        loader.load(
-            *(tmp_path / "m", "m"),
-            adapters=[AdapterName(file)],
-            precision="float32",
-            cache=tmp_path / "cache",
-            report=silent,
+        load_floats(tmp_path, file)
+
+
+def load_floats(folder: Path, adapter: Path, scale: float = 1.0) -> Engine:
+    """The model in the folder `m`, computed by transformers with an adapter."""
+    return loader.load(
+        *(folder / "m", "m"),
+        adapters=[AdapterName(adapter, scale)],
+        precision="float32",
+        cache=folder / "cache",
+        report=silent,
+    )
+
+
+SURPLUS: dict[str, tuple[int, Callable[[dict[str, Any], dict[str, Any]], object], str]] = {
+    "more layers": (4, lambda config, tensors: None, r"layers\.2\.\S+ is no matrix of this model"),
+    "a module of another name": (
+        2,
+        lambda config, tensors: tensors.update({renamed(name): tensors[name] for name in list(tensors)[:2]}),
+        r"layers\.0\.\S+_other is no matrix",
+    ),
+    "another shape": (
+        2,
+        lambda config, tensors: tensors.update({name: widened(each) for name, each in tensors.items()}),
+        "is 96 by 128 there and 96 by 64",
+    ),
+    "a module that its config leaves out": (
+        2,
+        lambda config, tensors: config.update(exclude_modules=["q_proj"]),
+        "leaves out model.layers.0.self_attn.q_proj",
+    ),
+    "a module without weights": (
+        2,
+        lambda config, tensors: [tensors.pop(name) for name in list(tensors) if "v_proj" in name],
+        "names model.layers.0.self_attn.v_proj, which has no weights",
+    ),
+}
+
+
+def renamed(name: str) -> str:
+    return name.replace("_proj.", "_other.")
+
+
+def widened(matrix: Any) -> Any:
+    """The half A of a matrix with 64 columns, with twice as many."""
+    return numpy.concatenate([matrix, matrix], 1) if matrix.shape == (4, 64) else matrix
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft calls what transformers will drop
+@pytest.mark.parametrize("case", SURPLUS)
+def test_a_folder_that_peft_would_apply_in_part_is_refused(case: str, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    transformers = pytest.importorskip("transformers")
+    from safetensors.numpy import load_file, save_file
+
+    from tests.support.engine_models import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer()
+
+    def make(layers: int) -> Any:
+        sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
+        config = transformers.Qwen2Config(
+            vocab_size=len(tokenizer), num_key_value_heads=4, num_hidden_layers=layers, **sizes
         )
+        return transformers.Qwen2ForCausalLM(config)
+
+    layers, change, words = SURPLUS[case]
+    make(2).save_pretrained(tmp_path / "m")
+    tokenizer.save_pretrained(tmp_path / "m")
+    how = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    peft.get_peft_model(make(layers), how).save_pretrained(folder := tmp_path / "a")
+    config = json.loads((folder / "adapter_config.json").read_text())
+    tensors = load_file(folder / "adapter_model.safetensors")
+    change(config, tensors)
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "adapter_model.safetensors")
+    with pytest.raises(ModelError, match=words):
+        load_floats(tmp_path, folder)

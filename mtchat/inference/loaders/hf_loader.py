@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mtchat.errors import ModelError, MtchatError, reason
 from mtchat.inference.hf import fast_import
-from mtchat.inference.hf.adapters import apply_adapters
+from mtchat.inference.hf.adapters import PeftAdapter, apply_adapters
 from mtchat.inference.loaders import (
     codegen25_tokenizer,
     codegen_checkpoint,
@@ -174,7 +174,7 @@ def load_hf_folder(
         return make_engine(model, tokenizer, card)
 
 
-def peft_folders(adapters: Sequence[ScaledAdapter]) -> list[tuple[Path, float]]:
+def peft_folders(adapters: Sequence[ScaledAdapter]) -> list[PeftAdapter]:
     """The folders of adapters with their scales; ModelError for one in a GGUF file."""
     for each in adapters:
         if not each.file.peft:
@@ -182,7 +182,14 @@ def peft_folders(adapters: Sequence[ScaledAdapter]) -> list[tuple[Path, float]]:
                 f"{each.file.place} is an adapter for a GGUF model, and this one is computed as floats; give "
                 "the folder of a peft adapter, or a GGUF model without --precision"
             )
-    return [(each.file.place, each.scale) for each in adapters]
+    return [
+        PeftAdapter(
+            each.file.place,
+            each.scale,
+            {matrix.name: (len(matrix.b), matrix.a.shape[1]) for matrix in each.file.matrices},
+        )
+        for each in adapters
+    ]
 
 
 def read_tokenizer(transformers: Any, folder: Path, cache: Path, report: OnProgress) -> Tokenizer:

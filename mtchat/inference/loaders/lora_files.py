@@ -110,17 +110,21 @@ def read_file(place: Path) -> LoraFile:
         raise ModelError(f"cannot apply the adapter {place}: it has {unread[0]}, which mtchat does not know")
     names = sorted({name[: -len(SUFFIXES[0])] for name in header.tensors if name.endswith(SUFFIXES)})
     check_unread(place, set(header.tensors) - {name + suffix for name in names for suffix in SUFFIXES})
-    alpha = float(facts.get(ALPHA, 0.0))
     matrices = []
     for name in names:
         halves = [header.tensors.get(name + suffix) for suffix in SUFFIXES]
         a, b = (None if each is None else read_floats(each) for each in halves)
-        matrices.append(checked(place, name, a, b, lambda rank: alpha / rank if alpha else 1.0))
+        matrices.append(checked(place, name, a, b, partial(file_scale, facts.get(ALPHA, 0.0))))
     base = next((str(facts[key]) for key in BASES if key in facts), "")
     return LoraFile(
         *(place, hash_file(place), False, base, str(facts.get(gguf_reader.ARCHITECTURE, ""))),
         tuple(matrices),
     )
+
+
+def file_scale(alpha: object, rank: int) -> float:
+    """alpha / r; 1 without an alpha, as in llama.cpp."""
+    return read_number(alpha) / rank or 1.0
 
 
 BASES = ("general.base_model.0.repo_url", "general.base_model.0.name", "general.basename")
@@ -180,7 +184,14 @@ def peft_scale(config: Mapping[str, Any], module: str, rank: int) -> float:
     alpha = next(
         (each for key, each in patterns.items() if matches(key, module)), config.get("lora_alpha", 8)
     )
-    return float(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    return read_number(alpha) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def read_number(value: object) -> float:
+    """A number of a file; ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is not a number")
+    return float(value)
 
 
 def matches(pattern: str, module: str) -> bool:
@@ -203,10 +214,15 @@ def checked(
     place: Path, name: str, a: Floats | None, b: Floats | None, scale: Callable[[int], float]
 ) -> LoraMatrix:
     """The two halves of one matrix; ModelError unless they fit together."""
-    if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1]:
+    if a is None or b is None or a.ndim != 2 or b.ndim != 2 or not a.shape[0] == b.shape[1] > 0:
         shapes = " and ".join("none" if each is None else str(each.shape) for each in (a, b))
         raise ModelError(f"the adapter {place} is damaged: its halves for {name[:120]} are {shapes}")
-    factor = scale(a.shape[0])
+    try:
+        factor = scale(a.shape[0])
+    except (ValueError, OverflowError) as error:
+        raise ModelError(
+            f"the adapter {place} is damaged: its alpha for {name[:120]} is no number; get another copy"
+        ) from error
     if not (math.isfinite(factor) and numpy.isfinite(a).all() and numpy.isfinite(b).all()):
         raise ModelError(f"the adapter {place} is damaged: numbers for {name[:120]} are not finite")
     return LoraMatrix(name, a, b, factor)

@@ -97,7 +97,10 @@ def fit(
         changed = f"{matrix.b.shape[0]} by {matrix.a.shape[1]}"
         own = " by ".join(map(str, tensor.shape))
         raise ModelError(f"{what} is {changed} there and {own} in this model; give the model it was made for")
-    b = matrix.b * numpy.float32(matrix.scale * adapter.scale)
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        b = matrix.b * numpy.float32(matrix.scale * adapter.scale)
+    if not numpy.isfinite(b).all():
+        raise ModelError(f"{what} is too large times {matrix.scale * adapter.scale:g}; give a smaller scale")
     return [
         (place.part, LowRank(matrix.a, part_of_rows(b, place.rows, turn=not adapter.file.peft)))
         for place in places[name]
