@@ -1,6 +1,8 @@
 """Copies of models in the cache: closed to others, made again where they are not right, gone when old."""
 
 import json
+import os
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +58,10 @@ def copy(file: Path) -> Path:
     return found
 
 
+def tokens(folder: Path) -> Path:
+    return folder / f"tokens-{model_cache.TOKENS_FORMAT}"
+
+
 def halved(path: Path) -> None:
     with path.open("r+b") as stream:
         stream.truncate(path.stat().st_size // 2)
@@ -77,8 +83,8 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
         "auto",
         lambda folder: changed(folder / TABLE, lambda table: table.update(shape={"head": 64})),
     ),
-    "the vocabulary is torn": ("auto", lambda folder: halved(folder / "tokens-1" / "tokenizer.json")),
-    "what is said of it is gone": ("auto", lambda folder: (folder / "tokens-1" / "about.json").unlink()),
+    "the vocabulary is torn": ("auto", lambda folder: halved(tokens(folder) / "tokenizer.json")),
+    "what is said of it is gone": ("auto", lambda folder: (tokens(folder) / "about.json").unlink()),
     "converted weights are cut": ("float32", lambda folder: halved(folder / "model.safetensors")),
 }
 
@@ -148,6 +154,20 @@ def modes(folder: Path) -> dict[str, int]:
     return {each.name: stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
 
 
+def test_a_tokenizer_of_older_rules_is_made_again(file: Path) -> None:
+    """Format 1 split the text of some vocabularies in other ways."""
+    expected = opened(file, []).encode(Prompt(TEXT))
+    (folder,) = (each for each in model_cache.list_copies(file.parent / "cache"))
+    older = folder / "tokens-1"
+    shutil.copytree(tokens(folder), older, dirs_exist_ok=True)
+    recipe = json.loads((older / model_cache.RECORD).read_text())
+    (older / model_cache.RECORD).write_text(json.dumps({**recipe, "rules": 1}))
+    made = json.loads((older / "tokenizer.json").read_text())
+    made["model"]["merges"] = []
+    (older / "tokenizer.json").write_text(json.dumps(made))
+    assert opened(file, []).encode(Prompt(TEXT)) == expected
+
+
 def test_what_a_model_has_seen_is_closed_to_others(file: Path) -> None:
     cache = file.parent / "cache"
     cache.mkdir(mode=0o755)
@@ -199,6 +219,32 @@ def test_removing_a_model_takes_its_copies_and_what_it_has_seen(file: Path) -> N
     assert model_cache.remove_copies(cache, "0" * 64) == 0
     assert model_cache.remove_copies(cache, content) > 1000
     assert [each.name for each in cache.iterdir()] == ["fingerprints.json"]
+
+
+def test_what_a_model_has_seen_beside_adapters_goes_with_it(tmp_path: Path) -> None:
+    copies = [tmp_path / f"{'a' * 16}-native-{number}" for number in (1, 10)]
+    for each in copies:
+        (each / "inside").mkdir(parents=True)
+        for fingerprint in ("", "b" * 64, "c" * 64):
+            model_cache.snapshot_path(each, fingerprint).write_bytes(bytes(5000))
+    assert model_cache.discard(copies[0]) >= 3 * 5000
+    left = {each.name for each in tmp_path.iterdir()}
+    assert left == {copies[1].name, *(each.name for each in model_cache.list_snapshots(copies[1]))}
+    assert len(left) == 4
+
+
+def test_the_newest_of_what_was_seen_beside_adapters_stay(tmp_path: Path) -> None:
+    copy = tmp_path / f"{'a' * 16}-native-1"
+    for number in range(7):
+        seen = model_cache.snapshot_path(copy, f"{number}" * 64)
+        seen.write_bytes(b"x")
+        os.utime(seen, (1000 - number, 1000 - number))
+    alone = model_cache.snapshot_path(copy)
+    alone.write_bytes(b"x")
+    os.utime(alone, (1, 1))
+    model_cache.drop_old_snapshots(copy)
+    newest = {model_cache.snapshot_path(copy, f"{number}" * 64) for number in range(4)}
+    assert set(model_cache.list_snapshots(copy)) == {alone, *newest}
 
 
 def test_the_copies_of_a_file_go_without_it(file: Path) -> None:

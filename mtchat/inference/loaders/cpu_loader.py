@@ -27,7 +27,7 @@ from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.inference.loaders.gguf_shape import read_shape
 from mtchat.inference.loaders.hf_loader import read_folder_config, read_tokenizer
 from mtchat.inference.loaders.lora_fitting import ScaledAdapter
-from mtchat.inference.loaders.model_cache import SNAPSHOT, cached_tokenizer, make_once
+from mtchat.inference.loaders.model_cache import cached_tokenizer, make_once
 from mtchat.inference.loaders.model_cache import hash_weights as hash_weights
 from mtchat.inference.loaders.model_files import OnProgress, read_config
 from mtchat.inference.loaders.tensor_files import open_tensors
@@ -99,7 +99,7 @@ def load_cpu_model(
         fitted, own_names = lora_fitting.fit_adapters(header, adapters), lora_fitting.own_names(header)
     decoder = make_decoder(folder, adapters=fitted)
     known = lora_fitting.joined_fingerprint(fingerprint, adapters)
-    snapshot = cache / f"{folder.name}{'-' + known[:16] if adapters else ''}{SNAPSHOT}"
+    snapshot = model_cache.snapshot_path(folder, known if adapters else "")
     kv_snapshot.restore(decoder, snapshot)
     licence = licences.find_licence(path, name) if path.is_dir() else ""
     notes = codegen_checkpoint.layout_notes(path, read_folder_config(path), name) if path.is_dir() else ()
@@ -124,6 +124,7 @@ def load_cpu_model(
 
     def close() -> None:
         kv_snapshot.save(decoder, snapshot)
+        model_cache.drop_old_snapshots(folder)
 
     drafter = make_drafter(draft, decoder, cache, report)
     configs = [SimpleNamespace(**read_config(path / each)) for each in CONFIGS]

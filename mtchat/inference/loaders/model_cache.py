@@ -5,6 +5,7 @@ Also cached: the SHA-256 of weight files, and the tokenizer of each model.
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -22,12 +23,13 @@ from mtchat.inference.tokens.tokenizer import Tokenizer
 
 RECORD = "made.json"
 SNAPSHOT = ".seen.npz"
+KEPT_SNAPSHOTS = 4  # of a copy with adapters
 OUTDATED = "the converted copy was made by another version; converting the model again"
 DAMAGED = "the converted copy is damaged; converting the model again"
 KEY_LENGTH = 16  # hex digits of the content's hash at the start of a copy's name
 BLOCK = 1 << 22  # bytes that are hashed at a time
 HASHES = "fingerprints.json"
-TOKENS_FORMAT = 1
+TOKENS_FORMAT = 2  # raised when the ids of some vocabulary change
 TOKENS_PACKAGES = ("tokenizers", "transformers")
 
 
@@ -164,15 +166,35 @@ def list_copies(cache: Path) -> Iterator[Path]:
 
 
 def discard(folder: Path) -> int:
-    seen = folder.with_name(f"{folder.name}{SNAPSHOT}")
-    files = [each for each in (*folder.rglob("*"), seen) if each.is_file()]
+    seen = list_snapshots(folder)
+    files = [each for each in (*folder.rglob("*"), *seen) if each.is_file()]
     freed = sum(each.stat().st_blocks * 512 for each in files)
     gone = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(gone, ignore_errors=True)
     folder.rename(gone)  # in one step: a half-deleted copy is never opened
     shutil.rmtree(gone, ignore_errors=True)
-    seen.unlink(missing_ok=True)
+    for each in seen:
+        each.unlink(missing_ok=True)
     return freed
+
+
+def snapshot_path(folder: Path, fingerprint: str = "") -> Path:
+    """The KV snapshot of a copy; `fingerprint` is that of the model with adapters beside it."""
+    return folder.with_name(f"{folder.name}{fingerprint and '-' + fingerprint[:KEY_LENGTH]}{SNAPSHOT}")
+
+
+def list_snapshots(folder: Path) -> list[Path]:
+    """The KV snapshots of a copy, alone and with adapters."""
+    adapted = folder.parent.glob(f"{glob.escape(folder.name)}-*{SNAPSHOT}")
+    return [each for each in (snapshot_path(folder), *adapted) if each.is_file()]
+
+
+def drop_old_snapshots(folder: Path) -> None:
+    """Delete all but the newest KV snapshots of a copy with adapters: each new scale makes one more."""
+    adapted = [each for each in list_snapshots(folder) if each != snapshot_path(folder)]
+    with contextlib.suppress(OSError):  # another process deletes them, too
+        for each in sorted(adapted, key=lambda file: file.stat().st_mtime_ns)[:-KEPT_SNAPSHOTS]:
+            each.unlink(missing_ok=True)
 
 
 def hash_weights(files: Sequence[Path], cache: Path, report: Callable[[str, float | None], None]) -> str:
