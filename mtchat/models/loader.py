@@ -98,24 +98,36 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
     from mtchat.inference.loaders import devices
     from mtchat.inference.loaders import loader as inference
 
+    bundled = catalogue.find_or_none(wanted.model)
+
+    def load_on(where: str, *notes: str) -> Model:
+        if where == devices.CPU:
+            notes += check_before_loading(name, found, precision)
+        loaded = inference.load(
+            found.source,
+            name,
+            fingerprint=found.fingerprint,
+            precision=precision,
+            device=where,
+            draft=draft_model_path(wanted.model),
+            adapters=[inference.AdapterName(*each) for each in wanted.adapters],
+            cache=converted_folder(),
+            report=lambda stage, part: report(describe_stage(stage, part)),
+        )
+        licence = bundled.licence if bundled else loaded.card.licence
+        known = filter(None, (found.note, *notes, *loaded.card.notes))
+        loaded.card = replace(loaded.card, licence=licence, notes=tuple(known))
+        return loaded
+
     where = devices.choose_device(device, precision)
-    notes = check_before_loading(name, found, precision) if where == devices.CPU else ()
-    loaded = inference.load(
-        found.source,
-        name,
-        fingerprint=found.fingerprint,
-        precision=precision,
-        device=where,
-        draft=draft_model_path(wanted.model),
-        adapters=[inference.AdapterName(*each) for each in wanted.adapters],
-        cache=converted_folder(),
-        report=lambda stage, part: report(describe_stage(stage, part)),
-    )
-    if bundled := catalogue.find_or_none(wanted.model):
-        loaded.card = replace(loaded.card, licence=bundled.licence)
-    if notes := tuple(filter(None, (found.note, *notes))):
-        loaded.card = replace(loaded.card, notes=(*notes, *loaded.card.notes))
-    return loaded
+    try:
+        return load_on(where)
+    except ModelError as error:
+        # a GPU computes fewer GGUF files than the CPU, and no adapters
+        local = isinstance(found.source, Path) and (found.source.is_file() or wanted.adapters)
+        if device != devices.AUTO or where == devices.CPU or not local:
+            raise
+        return load_on(devices.CPU, f"it runs on the CPU: {error}")
 
 
 def check_before_loading(name: str, found: "LocatedModel", precision: str) -> tuple[str, ...]:

@@ -1,14 +1,16 @@
 """Layers of the Llama class on trained toys: as in plain numpy, however they are computed."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy
 import pytest
 
+from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels
 from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel
-from mtchat.inference.cpu.weights import CpuShape, read_stored_shape, read_weights
+from mtchat.inference.cpu.weights import CpuShape, check_weights, read_stored_shape, read_weights
 from mtchat.inference.engine import Engine
 from mtchat.inference.loaders import gguf_shape, loader
 from mtchat.inference.loaders.gguf_architectures import ARCHITECTURES
@@ -126,6 +128,40 @@ def test_a_token_reads_the_experts_that_it_uses(cache: Path) -> None:
 def test_a_stored_shape_is_read_as_it_was(toy: Path) -> None:
     shape = gguf_shape.read_shape(read_gguf(toy))
     assert read_stored_shape(dataclasses.asdict(shape)) == shape
+
+
+def test_long_contexts_have_rotations_of_their_own() -> None:
+    shape = gguf_shape.read_shape(read_gguf(ROOT / "tests" / "toys" / "phi4.gguf"))
+    assert shape.original == 64
+    assert shape.used_rotations(64) == shape.rotations
+    assert shape.used_rotations(65) == shape.longer != shape.rotations
+
+
+@pytest.mark.parametrize("frequency", [0.5, "x", None], ids=["another", "no number", "none"])
+def test_a_copy_that_is_computed_otherwise_is_made_again(frequency: object, tmp_path: Path) -> None:
+    toy = ROOT / "tests" / "toys" / "llama.gguf"
+    ids = some_ids(toy, 20, 3)
+    expected = teacher_forced(opened(toy, tmp_path), ids, 20)
+    table = next(tmp_path.glob("*-native-*/native.json"))
+    stored = json.loads(table.read_text("utf-8"))
+    stored["shape"]["rotations"][0]["frequencies"][3] = frequency
+    table.write_text(json.dumps(stored), "utf-8")
+    assert numpy.array_equal(teacher_forced(opened(toy, tmp_path), ids, 20), expected)
+
+
+def test_a_norm_after_experts_is_refused(cache: Path) -> None:
+    weights = opened(ROOT / "tests" / "toys" / "qwen3moe.gguf", cache).decoder.model.weights
+    parts = weights.parts | {"0.feed_post_norm": weights.parts["0.feed_norm"]}
+    with pytest.raises(ModelError, match="a norm after experts"):
+        check_weights(dataclasses.replace(weights, parts=parts))
+
+
+def test_kernels_built_from_other_sources_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(build: str) -> None:
+        raise OSError(f"{build} was built from other sources")
+
+    monkeypatch.setattr(kernels, "load", refuse)
+    assert kernels.build_problem() == f"{kernels.usable_builds()[0]} was built from other sources"
 
 
 def test_a_shape_stored_before_there_were_others_is_read() -> None:

@@ -37,7 +37,7 @@ ODD: list[tuple[dict[str, Any], str, bool]] = [
     ({"qwen2.rope.dimension_count": 32}, "rope.dimension_count = 32", True),
     ({"qwen2.rope.dimension_sections": [16, 24, 24]}, "rope.dimension_sections, an array", False),
     ({"qwen2.attention.value_length": 128}, "attention.value_length = 128", False),
-    ({"qwen2.attention.sliding_window": 64}, "attention.sliding_window = 64", True),
+    ({"qwen2.attention.sliding_window": 64}, "attention.sliding_window = 64", False),
     ({"qwen2.attention.scale": 0.5}, "attention.scale = 0.5", False),
     ({"qwen2.attention.causal": False}, "attention.causal = False", False),
     ({"qwen2.final_logit_softcapping": 30.0}, "final_logit_softcapping = 30", False),

@@ -74,7 +74,9 @@ class CpuModel:
         if not self.state:
             raise ModelError("there is not enough memory for this model; use a smaller one")
         self.close = weakref.finalize(self, self.library.mtchat_close, self.state)  # ends its threads
-        self.tables = [RotaryTable(each) for each in self.shape.used_rotations]
+        self.tables = [
+            RotaryTable(each) for each in self.shape.used_rotations(min(capacity, self.shape.context))
+        ]
 
     def model_struct(self) -> kernels.ModelStruct:
         return kernels.ModelStruct(

@@ -114,6 +114,16 @@ def best_build() -> str:
     return ""
 
 
+def build_problem() -> str:
+    """Why no build loads, though some are there for this CPU; "" if there are none."""
+    for build in usable_builds():
+        try:
+            load(build)
+        except OSError as error:
+            return str(error)
+    return ""
+
+
 def library_path(build: str) -> Path:
     return FOLDER / f"kernels-{build}.so"
 

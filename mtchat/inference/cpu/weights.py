@@ -52,8 +52,9 @@ class CpuShape:
     """The sizes of a model; `head` is the width of an attention head, whose first `rotary` columns rotate.
 
     `windows` has how many tokens each layer sees (0: all), and `turns` which of the `rotations` it uses (-1:
-    none); where they are empty, layers see all and use the one. `feed` is the width of one expert where there
-    are `experts`. `attention_scale` 0 stands for 1 / sqrt(head), and a cap of 0 for none.
+    none); where they are empty, layers see all and use the one. Contexts of more than `original` tokens use
+    the `longer` rotations (LongRoPE). `feed` is the width of one expert where there are `experts`.
+    `attention_scale` 0 stands for 1 / sqrt(head), and a cap of 0 for none.
     """
 
     layers: int
@@ -78,6 +79,8 @@ class CpuShape:
     windows: tuple[int, ...] = ()
     rotations: tuple[Rotation, ...] = ()
     turns: tuple[int, ...] = ()
+    original: int = 0
+    longer: tuple[Rotation, ...] = ()
 
     def check(self) -> None:
         """ValueError if a size is impossible."""
@@ -87,7 +90,7 @@ class CpuShape:
                 isinstance(value, float | int) and math.isfinite(value) and value >= 0
             ):
                 raise ValueError(f"{each.name} is {value}")
-            least = 0 if each.name in ("experts", "used_experts") else 1
+            least = 0 if each.name in ("experts", "used_experts", "original") else 1
             if each.type is int and not (type(value) is int and least <= value < MAX_SIZE):
                 raise ValueError(f"{each.name} is {value}")
         if not self.theta or self.heads % self.kv_heads:
@@ -110,10 +113,12 @@ class CpuShape:
             raise ValueError("a window that is no size")
         if any(type(each) is not int or not -1 <= each < max(len(self.rotations), 1) for each in self.turns):
             raise ValueError("a layer without its rotation")
-        for rotation in self.rotations:
-            if len(rotation.frequencies) != self.rotary // 2 or not all(
-                map(math.isfinite, (*rotation.frequencies, rotation.magnitude))
-            ):
+        if self.longer and len(self.longer) != len(self.rotations):
+            raise ValueError("other rotations for long contexts than for short ones")
+        for rotation in (*self.rotations, *self.longer):
+            numbers = (*rotation.frequencies, rotation.magnitude)
+            finite = all(isinstance(each, float | int) and math.isfinite(each) for each in numbers)
+            if len(rotation.frequencies) != self.rotary // 2 or not finite:
                 raise ValueError("a rotation that does not fit the heads")
 
     @property
@@ -121,8 +126,10 @@ class CpuShape:
         """What the product of a query and a key is multiplied by."""
         return self.attention_scale or 1 / math.sqrt(self.head)
 
-    @property
-    def used_rotations(self) -> tuple[Rotation, ...]:
+    def used_rotations(self, context: int) -> tuple[Rotation, ...]:
+        """The rotations with a context of so many tokens: all keys of a sequence need the same."""
+        if self.longer and context > self.original:
+            return self.longer
         return self.rotations or (plain_rotation(self.rotary, self.theta),)
 
 
@@ -130,10 +137,11 @@ def read_stored_shape(stored: Mapping[str, Any]) -> CpuShape:
     """The shape in a weight file's table; older tables lack what was always the same."""
     known = {"rotary": stored["head"], **stored}
     lists: dict[str, Any] = {name: tuple(known[name]) for name in ("windows", "turns") if name in known}
-    turned = tuple(
-        Rotation(tuple(each["frequencies"]), each["magnitude"]) for each in known.get("rotations", ())
-    )
-    return CpuShape(**known | lists | {"rotations": turned})
+    turned = {
+        name: tuple(Rotation(tuple(each["frequencies"]), each["magnitude"]) for each in known.get(name, ()))
+        for name in ("rotations", "longer")
+    }
+    return CpuShape(**known | lists | turned)
 
 
 @dataclass(frozen=True)
@@ -316,6 +324,8 @@ def check_weights(weights: CpuWeights) -> None:
             if size is None:
                 raise ValueError(f"{name[:80]} is unknown")
             check_part(name, part, size, weights.data.size)
+        if weights.shape.experts and any(name.endswith(".feed_post_norm") for name in weights.parts):
+            raise ValueError("a norm after experts")
     except ValueError as error:
         raise ModelError(f"this model cannot run: {error}; download it again") from error
 

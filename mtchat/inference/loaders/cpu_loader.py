@@ -48,7 +48,7 @@ SETTINGS = ("*.json", "*.jinja", "*.txt", "*.model")  # of a folder: all but its
 def unsupported_reason(path: Path) -> str:
     """Why the CPU kernels cannot run the model in a file or folder; "" if they can."""
     if not kernels.best_build():
-        return "no kernels for this CPU were built when mtchat was installed"
+        return kernels.build_problem() or "no kernels for this CPU were built when mtchat was installed"
     if path.is_file():
         return gguf_weights.unsupported_reason(read_gguf(path))
     return codegen_weights.unsupported_reason(folder_config(path))
@@ -85,6 +85,10 @@ def load_cpu_model(
     from mtchat.inference.engine import Engine
 
     folder = repacked_path(path, fingerprint, cache)
+    fitted, own_names = None, list[str]()
+    if adapters:
+        header = read_gguf(path)
+        fitted, own_names = lora_fitting.fit_adapters(header, adapters), lora_fitting.own_names(header)
     tokenizer = cached_tokenizer(
         folder,
         lambda: make_tokenizer(path, cache, report),
@@ -93,10 +97,6 @@ def load_cpu_model(
         first=path.is_file(),
     )
     report("loading the model", None)
-    fitted, own_names = None, list[str]()
-    if adapters:
-        header = read_gguf(path)
-        fitted, own_names = lora_fitting.fit_adapters(header, adapters), lora_fitting.own_names(header)
     decoder = make_decoder(folder, adapters=fitted)
     known = lora_fitting.joined_fingerprint(fingerprint, adapters)
     snapshot = model_cache.snapshot_path(folder, known if adapters else "")
@@ -174,24 +174,25 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
     folder = repacked_path(path, fingerprint, cache)
     made = model_cache.make_recipe(path, content, "native", weights.FORMAT)
 
+    header, config = (read_gguf(path), {}) if path.is_file() else (None, folder_config(path))
+    shape = read_shape(header) if header else codegen_weights.read_shape(config)
+
     def fill(part: Path) -> None:
         report("reading the model file", None)
-        if path.is_file():
-            header = read_gguf(path)
-            architecture, shape, contents = (
-                gguf_weights.architecture_name(header),
-                read_shape(header),
-                gguf_weights.part_sources(header),
-            )
+        if header:
+            architecture = gguf_weights.architecture_name(header)
+            contents = gguf_weights.part_sources(header)
         else:
-            config = folder_config(path)
-            architecture, shape = codegen_weights.NAME, codegen_weights.read_shape(config)
+            architecture = codegen_weights.NAME
             contents = codegen_weights.part_sources(config, open_tensors(files))
         check_space(part, weights.plan_file(contents)[1])
         weights.write_weights(part, architecture, shape, contents, report)
         model_cache.write_recipe(part, made)
 
-    model_cache.discard_stale(folder, made, weights.is_intact, report, is_exact)
+    def is_current(copy: Path) -> bool:
+        return is_exact(copy) and weights.read_weights(copy).shape == shape
+
+    model_cache.discard_stale(folder, made, weights.is_intact, report, is_current)
     make_once(folder, fill, report)
     model_cache.discard_superseded(folder, made)
     return folder

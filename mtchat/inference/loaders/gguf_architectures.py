@@ -120,13 +120,13 @@ class GgufArchitecture:
 
 LLAMA = GgufArchitecture(
     "LlamaForCausalLM",
-    SCALING_KEYS | EXPERT_KEYS | {WINDOW, SCALE},
+    SCALING_KEYS | EXPERT_KEYS | {SCALE},
     allowed=QUERY_KEY_VALUE | OUTPUT_BIAS | FEED_BIASES,
     factors=FACTORS,
     paired=True,
 )
 ARCHITECTURES: Mapping[str, GgufArchitecture] = {
-    "qwen2": GgufArchitecture("Qwen2ForCausalLM", SCALING_KEYS | {WINDOW}, allowed=QUERY_KEY_VALUE),
+    "qwen2": GgufArchitecture("Qwen2ForCausalLM", allowed=QUERY_KEY_VALUE),
     "llama": LLAMA,
     "smollm3": GgufArchitecture(
         "SmolLM3ForCausalLM", allowed=QUERY_KEY_VALUE, factors=FACTORS, paired=True, unturned=4

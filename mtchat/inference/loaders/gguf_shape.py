@@ -64,11 +64,16 @@ class Facts:
         prefix = f"{self.name}."
         for key, value in self.header.metadata.items():
             short = key.removeprefix(prefix)
-            if key.startswith(prefix) and short not in known and value not in table.NEUTRAL.get(short, ()):
+            if key.startswith(prefix) and short not in known and not self.is_neutral(short, value):
                 raise UncomputedError(f"{key} = {format_value(value)}")
         for key in self.header.array_lengths:
             if key.startswith(prefix):
                 raise UncomputedError(f"{key}, an array")
+
+    def is_neutral(self, key: str, value: MetadataValue) -> bool:
+        """Whether a value changes nothing: a window does not that holds the whole context."""
+        wide = key == table.WINDOW and isinstance(value, int) and value >= self.whole(table.CONTEXT)
+        return wide or value in table.NEUTRAL.get(key, ())
 
 
 def read_shape(header: GgufHeader) -> CpuShape:
@@ -87,6 +92,11 @@ def read_shape(header: GgufHeader) -> CpuShape:
     windows = tuple(layer_windows(facts, layers))
     rotary = facts.whole(table.ROTATED, head)
     rotations, turns = read_rotations(facts, rotary, windows)
+    base = facts.number(table.BASE, PLAIN_BASE)
+    longer: tuple[Rotation, ...] = ()
+    if has_longer(facts):
+        longer = (scaled_rotation(facts, rotary, base, longer=True),)
+        rotations = rotations or (scaled_rotation(facts, rotary, base),)
     feed = facts.whole(table.FEED, 0 if experts else None)
     embedding_scale = facts.number(table.EMBEDDING_SCALE, 1) or 1.0
     return CpuShape(
@@ -100,7 +110,7 @@ def read_shape(header: GgufHeader) -> CpuShape:
         vocabulary=header.tensors[table.EMBEDDING].shape[0],
         context=facts.whole(table.CONTEXT),
         epsilon=facts.number(table.EPSILON),
-        theta=facts.number(table.BASE, PLAIN_BASE),
+        theta=base,
         experts=experts,
         used_experts=facts.whole(table.USED_EXPERTS) if experts else 0,
         activation=kind.activation,
@@ -112,6 +122,8 @@ def read_shape(header: GgufHeader) -> CpuShape:
         windows=windows if any(windows) else (),
         rotations=rotations,
         turns=turns,
+        original=original_length(facts) if longer else 0,
+        longer=longer,
     )
 
 
@@ -141,16 +153,13 @@ def scaling_kind(facts: Facts) -> str:
     return kind if scaled or kind == "longrope" else "none"
 
 
-def frequency_factors(facts: Facts) -> str:
-    """The tensor of what the frequencies are divided by; "" for none.
+def has_longer(facts: Facts) -> bool:
+    """Whether contexts longer than the original one have factors of their own (LongRoPE)."""
+    return facts.whole(table.CONTEXT) > original_length(facts) and table.LONG_FACTORS in facts.header.tensors
 
-    LongRoPE has factors for contexts up to the original length and others for longer ones. All keys of a
-    sequence need the same, so the length of the whole context decides, as in llama.cpp and vLLM.
-    """
-    context = facts.whole(table.CONTEXT)
-    longer = context > facts.whole(table.ORIGINAL, context)
-    names = (table.FREQUENCIES, table.LONG_FACTORS if longer else table.SHORT_FACTORS)
-    return next((name for name in names if name in facts.header.tensors), "")
+
+def original_length(facts: Facts) -> int:
+    return facts.whole(table.ORIGINAL, facts.whole(table.CONTEXT))
 
 
 def read_rotations(
@@ -185,7 +194,7 @@ def is_local(facts: Facts, layer: int) -> bool:
     return bool(facts.whole(table.WINDOW, kind.window)) and pattern > 0 and layer % pattern != pattern - 1
 
 
-def scaled_rotation(facts: Facts, rotary: int, base: float) -> Rotation:
+def scaled_rotation(facts: Facts, rotary: int, base: float, longer: bool = False) -> Rotation:
     """The rotation with a file's scaling.
 
     Linear and YaRN (arXiv:2309.00071) as llama.cpp computes them; Llama 3's factors and LongRoPE's from their
@@ -194,7 +203,8 @@ def scaled_rotation(facts: Facts, rotary: int, base: float) -> Rotation:
     if not base > 1:
         raise ValueError(f"a base of {base:g} for rotary embeddings")
     frequencies = numpy.array(plain_rotation(rotary, base).frequencies, numpy.float32)
-    if name := frequency_factors(facts):
+    names = (table.FREQUENCIES, table.LONG_FACTORS if longer else table.SHORT_FACTORS)
+    for name in filter(facts.header.tensors.__contains__, names):
         frequencies = frequencies / read_factors(facts.header.tensors[name], rotary)
     kind, magnitude = scaling_kind(facts), facts.number(table.MAGNITUDE, 1) or 1.0
     factor = facts.number(table.FACTOR, 1) or 1.0
