@@ -118,7 +118,13 @@ class Batcher:
             ids = self.engine.check_prompt(self.engine.encode(prompt))
         items: queue.SimpleQueue[StreamItem] = queue.SimpleQueue()
         max_tokens = self.engine.max_new_tokens(ids, samplings[0], prompt)
-        request = Request(ids, list(samplings), max_tokens, lambda number, piece: items.put((number, piece)))
+        request = Request(
+            ids,
+            list(samplings),
+            max_tokens,
+            lambda number, piece: items.put((number, piece)),
+            self.engine.thought_end(prompt),
+        )
         self.submit((request, items))
         left = len(samplings)
         try:

@@ -11,6 +11,7 @@ from mtchat.errors import ModelError
 Floats = NDArray[numpy.float32]
 Logits = Floats
 S = TypeVar("S")
+EXPECTED = 4  # positions where the latest prompts may part from the next ones
 
 
 class TokenSequence(Protocol):
@@ -65,6 +66,20 @@ class BranchingDecoder(Protocol):
     def expect_branch(self, ids: Sequence[int]) -> None:
         """Later prompts may begin with `ids` and then part from the next one."""
         ...
+
+
+class ExpectedBranches:
+    """Where later prompts may part from the latest ones; other threads may add some while they are read."""
+
+    def __init__(self) -> None:
+        self.latest: tuple[list[int], ...] = ()
+
+    def add(self, ids: Sequence[int]) -> None:
+        self.latest = (*self.latest, list(ids))[-EXPECTED:]
+
+    def within(self, ids: Sequence[int]) -> set[int]:
+        """The positions in a prompt."""
+        return {len(each) for each in self.latest if ids[: len(each)] == each}
 
 
 def check_ids(ids: Sequence[int], rows: int) -> None:

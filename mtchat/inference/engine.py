@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from threading import Lock, get_ident
 from typing import Any, TypeVar, cast
@@ -125,7 +125,8 @@ class Engine:
         ids = self.tokens.encode_parts(self.parts(prompt), special=not prompt.messages)
         if isinstance(self.decoder, BranchingDecoder) and prompt.messages:
             for joint in prompt.joints:
-                self.decoder.expect_branch(ids[: self.locate(prompt, ids, joint)])
+                with suppress(ModelError):  # a template may refuse a message that is cut short, or empty
+                    self.decoder.expect_branch(ids[: self.locate(prompt, ids, joint)])
         return ids
 
     def locate(self, prompt: Prompt, ids: list[int], position: int) -> int:
@@ -167,12 +168,12 @@ class Engine:
         interrupt anywhere inside, leaves the engine ready for the next prompt.
         """
         ids = self.check_prompt(self.encode(prompt))
-        max_tokens = self.max_new_tokens(ids, sampling, prompt)
+        max_tokens, until = self.max_new_tokens(ids, sampling, prompt), self.thought_end(prompt)
         if self.scheduler:
-            pieces = self.run_scheduler(self.scheduler, ids, [sampling], max_tokens)
+            pieces = self.run_scheduler(self.scheduler, ids, [sampling], max_tokens, until)
             found = self.exclusively(piece for _, piece in pieces)
         else:
-            found = self.exclusively(self.generate(ids, sampling, max_tokens))
+            found = self.exclusively(self.generate(ids, sampling, max_tokens, until))
         return (piece for _, piece in self.end_thoughts(prompt, ((0, piece) for piece in found)))
 
     def candidates(self, prompt: Prompt, sampling: Sampling, count: int) -> Iterator[tuple[int, Piece]]:
@@ -182,21 +183,24 @@ class Engine:
         Each ends by itself; the prompt is computed once.
         """
         ids = self.check_prompt(self.encode(prompt))
-        max_tokens = self.max_new_tokens(ids, sampling, prompt)
+        max_tokens, until = self.max_new_tokens(ids, sampling, prompt), self.thought_end(prompt)
         samplings = [replace(sampling, seed=sampling.seed + number) for number in range(count)]
         if self.scheduler:
-            found = self.exclusively(self.run_scheduler(self.scheduler, ids, samplings, max_tokens))
+            found = self.exclusively(self.run_scheduler(self.scheduler, ids, samplings, max_tokens, until))
         else:
-            found = self.exclusively(self.generate_batch(ids, samplings, max_tokens))
+            found = self.exclusively(self.generate_batch(ids, samplings, max_tokens, until))
         return self.end_thoughts(prompt, found)
 
     def end_thoughts(
         self, prompt: Prompt, pieces: Iterator[tuple[int, Piece]]
     ) -> Iterator[tuple[int, Piece]]:
         """The pieces of thoughts up to the text that closes them; those of other completions unchanged."""
-        return (
-            cut_thoughts(pieces, self.chat.thoughts.end) if prompt.asks_for_thought and self.chat else pieces
-        )
+        end = self.thought_end(prompt)
+        return cut_thoughts(pieces, end) if end else pieces
+
+    def thought_end(self, prompt: Prompt) -> str:
+        """The text that ends the thought that a prompt asks for; "" if it asks for none."""
+        return self.chat.thoughts.end if prompt.asks_for_thought and self.chat else ""
 
     def score(self, prompt: Prompt, texts: Sequence[str], leads: Sequence[str] = ()) -> tuple[float, ...]:
         """The log-probability of each text after a prompt, in nats, summed over its tokens.
@@ -255,11 +259,13 @@ class Engine:
             return min(prompt.think, room - min(sampling.max_tokens, room // 2))
         return min(sampling.max_tokens, room)
 
-    def generate(self, ids: list[int], sampling: Sampling, max_tokens: int) -> Iterator[Piece]:
+    def generate(
+        self, ids: list[int], sampling: Sampling, max_tokens: int, until: str = ""
+    ) -> Iterator[Piece]:
         """One completion: prefill, then decode with draft tokens where there is a drafter."""
         stopwatch = Stopwatch()
         sequence = self.decoder.open(ids)
-        state = GenerationState(self.vocabulary, ids, sampling, max_tokens, sequence.cached, stopwatch)
+        state = GenerationState(self.vocabulary, ids, sampling, max_tokens, sequence.cached, stopwatch, until)
         for logits in sequence.prefill():
             rows = [logits]
             yield state.report_prefill()
@@ -284,7 +290,7 @@ class Engine:
         yield state.end()
 
     def run_scheduler(
-        self, scheduler: Scheduler, ids: list[int], samplings: list[Sampling], max_tokens: int
+        self, scheduler: Scheduler, ids: list[int], samplings: list[Sampling], max_tokens: int, until: str
     ) -> Iterator[tuple[int, Piece]]:
         """The completions of one request by a scheduler that has no other."""
 
@@ -297,10 +303,10 @@ class Engine:
             finally:
                 scheduler.clear()
 
-        return emitted_pieces(ids, samplings, max_tokens, steps)
+        return emitted_pieces(ids, samplings, max_tokens, until, steps)
 
     def generate_batch(
-        self, ids: list[int], samplings: list[Sampling], max_tokens: int
+        self, ids: list[int], samplings: list[Sampling], max_tokens: int, until: str
     ) -> Iterator[tuple[int, Piece]]:
         """The completions of one request, with a pause after each chunk and each token."""
 
@@ -310,18 +316,19 @@ class Engine:
             while not scheduler.idle:
                 yield from scheduler.decode()
 
-        return emitted_pieces(ids, samplings, max_tokens, steps)
+        return emitted_pieces(ids, samplings, max_tokens, until, steps)
 
 
 def emitted_pieces(
     ids: list[int],
     samplings: list[Sampling],
     max_tokens: int,
+    until: str,
     steps: Callable[[Request], Generator[None]],
 ) -> Iterator[tuple[int, Piece]]:
     """The pieces of a request and the number of each, while `steps` computes it."""
     found: list[tuple[int, Piece]] = []
-    request = Request(ids, samplings, max_tokens, lambda number, piece: found.append((number, piece)))
+    request = Request(ids, samplings, max_tokens, lambda number, piece: found.append((number, piece)), until)
     with closing(steps(request)) as running:
         for _ in running:
             yield from found

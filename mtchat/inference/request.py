@@ -33,13 +33,15 @@ class Stopwatch:
 class Request:
     """One prompt, with one sampling for each completion of it; `emit` gets (number, piece).
 
-    Each completion has at most `max_tokens` tokens. Set `cancelled` once nobody listens any more.
+    Each completion has at most `max_tokens` tokens and ends with the one that completes the text `until`, if
+    that is not empty. Set `cancelled` once nobody listens any more.
     """
 
     ids: list[int]
     samplings: list[Sampling]
     max_tokens: int
     emit: Callable[[int, Piece], None]
+    until: str = ""
     cancelled: bool = False
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
@@ -55,12 +57,15 @@ class GenerationState:
         max_tokens: int,
         cached: int,
         stopwatch: Stopwatch,
+        until: str = "",
     ) -> None:
         self.stop_ids = vocabulary.stop_ids
         self.detokenizer = Detokenizer(vocabulary, context=ids)
         self.sampler = Sampler(sampling)
         self.max_tokens = max_tokens
         self.stopwatch = stopwatch
+        self.until = until
+        self.latest = ""  # text that may be the beginning of `until`
         self.tokens = 0  # generated so far
         self.finish = ""
         self.usage = Usage(prompt_tokens=len(ids), cached_tokens=cached)
@@ -100,9 +105,14 @@ class GenerationState:
         return True
 
     def write(self, *ids: int) -> Piece:
-        """Append accepted ids: the text that they complete."""
+        """Append accepted ids: the text that they complete; may set `finish`."""
         self.tokens += len(ids)
         text = self.detokenizer.push(*ids)
+        if self.until:
+            self.latest += text
+            if self.until in self.latest:
+                self.finish = "stop"
+            self.latest = self.latest[-len(self.until) :]
         return Piece(text, self.current_usage())
 
     def end(self) -> Piece:
@@ -162,7 +172,7 @@ def start_states(
     """The number and the state of each completion, once the whole prompt of a request is computed."""
     for number, sampling in enumerate(request.samplings):
         state = GenerationState(
-            vocabulary, request.ids, sampling, request.max_tokens, cached, request.stopwatch
+            vocabulary, request.ids, sampling, request.max_tokens, cached, request.stopwatch, request.until
         )
         request.emit(number, state.report_prefill())
         state.begin_decode()

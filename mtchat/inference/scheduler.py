@@ -106,6 +106,7 @@ class CpuScheduler:
                 request.max_tokens,
                 sequence.cached,
                 request.stopwatch,
+                request.until,
             )
             for sampling in request.samplings
         ]

@@ -104,6 +104,20 @@ def test_the_likelihood_of_a_reply_is_the_models_own(batcher: Batcher) -> None:
     assert piece.usage.logprob < piece.usage.min_logprob < 0
 
 
+def test_a_completion_ends_with_the_text_that_ends_its_thought(
+    batcher: Batcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is computed after it: not even by the scheduler, whose pieces are not cut yet."""
+    whole = alone(PROMPTS[0], Sampling(max_tokens=60))[0]
+    end = whole[8:10]
+    monkeypatch.setattr(batcher.engine, "thought_end", lambda prompt: end)
+    *pieces, (_, last) = batcher.stream(Prompt(PROMPTS[0]), [Sampling(max_tokens=60)])
+    assert end in "".join(piece.text for _, piece in pieces)
+    assert last.usage.finish == "stop"
+    assert last.usage.completion_tokens <= 32
+    assert together(batcher, PROMPTS[0], Sampling(max_tokens=60))[:2] == (whole.partition(end)[0], "stop")
+
+
 def test_who_stops_listening_does_not_hold_up_the_others(batcher: Batcher) -> None:
     for _ in range(3):
         stream = batcher.complete(Prompt(PROMPTS[1]), SAMPLINGS[0])

@@ -20,7 +20,7 @@ from mtchat.inference.hf.resumption import Resumption, find_resumption, is_cropp
 from mtchat.inference.hf.uncached import UncachedDecoder
 from mtchat.session.prompt import Message, ModelCard, Prompt
 from mtchat.session.settings import Sampling
-from tests.support.engine_models import interrupted, tiny_tokenizer
+from tests.support.engine_models import TEMPLATE, interrupted, tiny_tokenizer
 from tests.support.recurrent_models import MODELS, ONE_BY_ONE, UNSHARED, recurrent_model
 
 pytestmark = pytest.mark.slow
@@ -293,6 +293,34 @@ def test_another_instruction_reads_only_what_comes_from_the_joint_on() -> None:
     assert 0 < shared[0] < shared[1] < len(ids)
     begun = engine.tokenizer.decode(ids[: shared[0]])
     assert begun.endswith("<|im_start|>user\n")
+
+
+def test_a_template_that_refuses_an_empty_message_only_loses_the_joint() -> None:
+    tokenizer = tiny_tokenizer()
+    refusal = "{% if not m.content %}{{ raise_exception('empty') }}{% endif %}"
+    tokenizer.chat_template = TEMPLATE.replace("{{ m.content }}", refusal + "{{ m.content }}")
+    engine = decoders.make_engine(model_of("Lfm2"), tokenizer, ModelCard("tiny", "Lfm2", True, 160))
+    assert isinstance(engine.decoder, RecurrentDecoder)
+    prompt = Prompt(messages=CHAT, opening="x", joints=(0, 12))
+    ids = engine.encode(prompt)
+    assert ids == engine.encode(replace(prompt, joints=()))
+    assert engine.decoder.expected.within(ids) == {engine.locate(prompt, ids, 12)}
+    *_, piece = engine.complete(prompt, Sampling(max_tokens=2))
+    assert piece.usage.completion_tokens
+
+
+def test_a_branch_that_another_thread_expects_meanwhile_is_no_error() -> None:
+    decoder = new_decoder("Lfm2", worth=1)
+
+    class WatchedIds(list[int]):
+        def __getitem__(self, at: Any) -> Any:
+            decoder.expect_branch(NEXT[:5])
+            return super().__getitem__(at)
+
+    for length in (20, 10):
+        decoder.expect_branch(NEXT[:length])
+    cache = decoder.restore(NEXT, False)
+    assert {10, 20} <= decoder.positions(cache, WatchedIds(NEXT))
 
 
 def test_scored_texts_leave_the_states_of_turns_alone() -> None:

@@ -1,6 +1,7 @@
 """How templates let their models think, found by rendering them, and thoughts cut where they end."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -210,3 +211,29 @@ def test_the_reply_after_a_thought_reuses_its_tokens() -> None:
     reply = list(engine.complete(after, Sampling(max_tokens=4)))
     before = engine.count(engine.text(asked))
     assert reply[-1].usage.cached_tokens >= before
+
+
+def test_thoughts_that_have_ended_are_not_computed_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = thinking_engine()
+    engine.ignore_stop_tokens()
+    asked = Prompt(messages=TALK, opening="x", think=40)
+    whole = "".join(piece.text for piece in engine.complete(asked, Sampling()))
+    end = next(whole[at : at + 2] for at in range(6, len(whole)) if whole[at : at + 2].isalnum())
+    assert engine.chat is not None
+    engine.chat.thoughts = replace(engine.chat.thoughts, closes=end)
+    steps: list[int] = []
+    forward = engine.decoder.forward_each
+
+    def counted(sequences: Any, ids: Any) -> Any:
+        steps.append(len(ids))
+        return forward(sequences, ids)
+
+    monkeypatch.setattr(engine.decoder, "forward_each", counted)
+    found = ["", ""]
+    for number, piece in engine.candidates(asked, Sampling(), 2):
+        found[number] += piece.text
+        tokens = piece.usage.completion_tokens
+    assert found == [whole.partition(end)[0]] * 2
+    assert len(steps) == tokens - 1 < 30
+    *_, piece = engine.complete(asked, Sampling())
+    assert (piece.usage.finish, piece.usage.completion_tokens) == ("stop", tokens)

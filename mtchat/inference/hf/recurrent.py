@@ -5,14 +5,13 @@ undo, retry, another ending and candidates compute nothing again before the turn
 """
 
 import weakref
-from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy
 import torch
 
-from mtchat.inference.decoder import Logits, check_ids
+from mtchat.inference.decoder import ExpectedBranches, Logits, check_ids
 from mtchat.inference.hf.resumption import Resumption, run_model
 from mtchat.inference.hf.state_tree import RecurrentCache, StateTree
 from mtchat.inference.prefix_tree import common_prefix_length
@@ -20,7 +19,6 @@ from mtchat.inference.prefix_tree import common_prefix_length
 CHUNK = 256  # tokens of one forward pass
 WORTH = 16  # tokens after a saved state that are worth another one
 BUDGET = 1 << 30  # bytes of saved states
-EXPECTED = 4  # positions where the latest prompts may part from the next ones
 STEP_COST = 4  # tokens that are read together in the time that one takes alone, or more
 GPU_SHARE = 8  # of the free memory of a GPU, saved states may take 1/8
 
@@ -96,11 +94,11 @@ class RecurrentDecoder:
         self.resumption = resumption
         self.chunk, self.worth = chunk, worth
         self.states = StateTree(model.config, budget or choose_budget(model.device))
-        self.expected: deque[list[int]] = deque(maxlen=EXPECTED)
+        self.expected = ExpectedBranches()
         self.owners: list[tuple[weakref.ref[RecurrentSequence], RecurrentCache]] = []
 
     def expect_branch(self, ids: Sequence[int]) -> None:
-        self.expected.append(list(ids))
+        self.expected.add(ids)
 
     @property
     def rows(self) -> int:
@@ -151,9 +149,8 @@ class RecurrentDecoder:
         """Where states are saved: where another text that was read parts, and where one may."""
         live = [each.ids for owner, other in self.owners if (each := owner()) and other is not cache]
         parting = max([self.states.shared_length(ids), *(common_prefix_length(each, ids) for each in live)])
-        expected = {len(each) for each in self.expected if ids[: len(each)] == each}
         kept, last = set[int](), len(cache.ids)
-        for position in sorted({parting, *expected}):
+        for position in sorted({parting, *self.expected.within(ids)}):
             if last + self.worth <= position < len(ids):
                 kept.add(position)
                 last = position

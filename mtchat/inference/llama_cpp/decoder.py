@@ -4,17 +4,15 @@ import contextlib
 import itertools
 import weakref
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Iterator, Sequence
 
 import numpy
 
 from mtchat.errors import ModelError
-from mtchat.inference.decoder import Logits
+from mtchat.inference.decoder import ExpectedBranches, Logits
 from mtchat.inference.llama_cpp.model import MAX_STEP_TOKENS, CacheFull, LlamaModel, LlamaRow
 
 PREFILL_TOKENS = 32  # of a prompt in a step, which ends at a multiple of it
-EXPECTED = 4  # positions where the latest prompts may part from the next ones
 MAX_TOGETHER = 7  # sequences in a step: up to here each is computed as if it were alone
 
 
@@ -23,12 +21,15 @@ class LlamaPrefix:
 
     `starts` are the positions at which a step began. llama.cpp rounds differently in a step of another size,
     so a prefix is reused up to such a position: a prompt then gives the same text again.
+    An interrupt can come between any two lines. Where it did, `settled` is false: there may be more cells
+    than ids, and never fewer.
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.ids: list[int] = []
         self.starts: list[int] = []
+        self.settled = True
         self.last_used = 0
 
     def reusable(self, length: int) -> int:
@@ -44,8 +45,8 @@ class LlamaPrefix:
         self.ids += ids
 
     def shorten(self, length: int) -> None:
-        del self.ids[length:]
         del self.starts[bisect_left(self.starts, length) :]
+        del self.ids[length:]
 
 
 class LlamaSequence:
@@ -106,13 +107,15 @@ class LlamaDecoder:
         self.prefixes: list[LlamaPrefix] = []
         self.live: weakref.WeakSet[LlamaSequence] = weakref.WeakSet()
         self.clock = itertools.count(1)
-        self.expected: deque[list[int]] = deque(maxlen=EXPECTED)
+        self.expected = ExpectedBranches()
 
     @property
     def rows(self) -> int:
         return self.model.rows
 
     def open(self, ids: Sequence[int]) -> LlamaSequence:
+        for each in self.prefixes:
+            self.settle(each)
         length, found = self.match_prefix(ids[:-1])
         if found is None:
             prefix = self.new_prefix()
@@ -147,21 +150,27 @@ class LlamaDecoder:
     def branch(self, source: LlamaPrefix, length: int) -> LlamaPrefix:
         """A new sequence that begins with the first ids of another one; their cells are shared."""
         source.last_used = next(self.clock)
-        if self.model.weights.recurrent and length < len(source.ids):
-            raise ModelError("a model with a recurrent state cannot go back by single tokens")
+        self.settle(source)
+        self.check_position(source, length)
         prefix = self.new_prefix(source)
         self.model.copy(source.number, prefix.number, length)
-        prefix.ids, prefix.starts = list(source.ids), list(source.starts)
-        prefix.shorten(length)
+        prefix.starts = source.starts[: bisect_left(source.starts, length)]
+        prefix.ids = source.ids[:length]
         return prefix
 
+    def check_position(self, prefix: LlamaPrefix, length: int) -> None:
+        """ModelError if a prefix cannot go on after its first `length` ids."""
+        if length < len(prefix.ids) and self.model.weights.recurrent:
+            raise ModelError("a model with a recurrent state cannot go back by single tokens")
+        if length > len(prefix.ids):
+            raise ModelError("the state of this reply was lost when it was interrupted; ask again")
+
     def expect_branch(self, ids: Sequence[int]) -> None:
-        self.expected.append(list(ids))
+        self.expected.add(ids)
 
     def joints(self, ids: Sequence[int]) -> list[int]:
         """Where later prompts may part from a prompt: the same one goes on before its last id."""
-        found = {len(each) for each in self.expected if ids[: len(each)] == each}
-        return sorted({*found, len(ids) - 1})
+        return sorted({*self.expected.within(ids), len(ids) - 1})
 
     def keep_state(self, sequence: LlamaSequence) -> None:
         """Keep the recurrent state after a part of a prompt: the next turn, undo and retry go on from it."""
@@ -184,15 +193,18 @@ class LlamaDecoder:
         self.drop(min(free, key=lambda prefix: prefix.last_used))
 
     def drop(self, prefix: LlamaPrefix) -> None:
+        prefix.shorten(0)
         self.model.cut(prefix.number, 0)
         self.prefixes.remove(prefix)
 
     def trim(self, prefix: LlamaPrefix, length: int) -> None:
         """Forget what was computed beyond a length and never committed."""
+        self.settle(prefix)
+        self.check_position(prefix, length)
         if len(prefix.ids) > length:
-            if not self.model.cut(prefix.number, length):
-                raise ModelError("a model with a recurrent state cannot go back by single tokens")
+            prefix.settled = False
             prefix.shorten(length)
+            self.settle(prefix)
 
     def forward_each(self, sequences: Sequence[LlamaSequence], ids: Sequence[int]) -> Logits:
         for sequence in sequences:
@@ -206,6 +218,10 @@ class LlamaDecoder:
     def compute(self, parts: Sequence[tuple[LlamaSequence, Sequence[int]]], wanted: int = 0) -> Logits:
         """One step over the next ids of some sequences: the logits after those from `wanted` on, of each."""
         for sequence, _ in parts:
+            self.settle(sequence.prefix)
+            if len(sequence.prefix.ids) < sequence.length:
+                self.check_position(sequence.prefix, sequence.length)
+            sequence.prefix.settled = False
             sequence.prefix.last_used = next(self.clock)
         rows = [
             LlamaRow(sequence.prefix.number, len(sequence.prefix.ids), ids, wanted) for sequence, ids in parts
@@ -216,19 +232,24 @@ class LlamaDecoder:
                 break
             except CacheFull:
                 self.drop_oldest()
-            except BaseException:
-                for sequence, _ in parts:
-                    self.restore(sequence.prefix)
-                raise
         for sequence, ids in parts:
             sequence.prefix.append(ids)
+            sequence.prefix.settled = True
         return logits
 
-    def restore(self, prefix: LlamaPrefix) -> None:
-        """Remove what a step that was stopped left behind."""
-        if not self.model.cut(prefix.number, len(prefix.ids)):
-            self.model.cut(prefix.number, 0)
+    def settle(self, prefix: LlamaPrefix) -> None:
+        """Remove the cells that a prefix has beyond its ids, which an interrupt left behind.
+
+        A recurrent state that a step may have changed is of no use.
+        """
+        if prefix.settled:
+            return
+        if self.model.weights.recurrent:
             prefix.shorten(0)
+        if not self.model.cut(prefix.number, len(prefix.ids)):
+            prefix.shorten(0)
+            self.model.cut(prefix.number, 0)
+        prefix.settled = True
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:

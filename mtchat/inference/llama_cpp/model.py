@@ -220,7 +220,13 @@ class LlamaModel:
         return found
 
     def run(self, batch: LlamaBatch, arrays: Sequence[object]) -> None:
-        """Compute a batch; its arrays live until the step has ended, whatever interrupts the waiting."""
+        """Compute a batch; its arrays live until the step has ended, whatever interrupts the waiting.
+
+        The flag that stops a step is lowered before one begins and never during it: that would lose a stop.
+        """
+        if self.stop_flag.value:
+            self.in_order(int)  # the step that was stopped
+            self.stop_flag[0] = b"\0"
         try:
             work = self.worker.submit(self.decode, batch, arrays)
             # a thread that another one interrupts notices only between two waits
@@ -237,7 +243,6 @@ class LlamaModel:
             raise ModelError(f"llama.cpp failed at a step (status {status}); use another file or model")
 
     def decode(self, batch: LlamaBatch, arrays: Sequence[object]) -> int:
-        self.stop_flag[0] = b"\0"
         return int(self.library.decode(self.handle, batch))
 
     def in_order(self, function: Callable[..., Any], *arguments: object) -> Any:

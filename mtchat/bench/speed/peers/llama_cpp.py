@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import time
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ TITLE = "llama.cpp"
 MOST = 1000
 CONTEXT = 8192
 MOST_TOGETHER = 8
+SPINNING = ("GOMP_SPINCOUNT", "1000")  # as our engine sets it
 
 
 def missing(file: str) -> str:
@@ -54,7 +56,9 @@ def begin(setup: EngineSetup, load: LoadEngine) -> MeasuredEngine:
 
 
 def start_server(setup: EngineSetup, replies: int) -> Any:
-    """With the defaults, except for threads and context length."""
+    """With the defaults, except for threads and context length; waiting threads spin as briefly as ours."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(*SPINNING)  # OpenMP reads it when it is loaded; this process is only for this
     import xllamacpp
 
     wanted: Any = xllamacpp.CommonParams()
