@@ -52,15 +52,9 @@ def measure_decoding(
                 sequence.commit(1)
             best = max(best, WINDOW / (clock() - start))
             windows += 1
-        return DecodeRate(best, weight_bytes(decoder.model.weights))
+        return DecodeRate(best, decoder.model.weights.read_per_token)
     finally:
         decoder.model.close()
-
-
-def weight_bytes(found: weights.CpuWeights) -> int:
-    """The bytes of weights that a decoded token reads: a separate embedding is not among them."""
-    parts = {part.start: part.size for name, part in found.parts.items() if name != "embedding"}
-    return sum(parts.values())
 
 
 def describe_machine() -> str:

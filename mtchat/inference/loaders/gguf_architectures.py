@@ -31,6 +31,7 @@ EXPERTS, USED_EXPERTS, EXPERT_FEED = "expert_count", "expert_used_count", "exper
 EMBEDDING_SCALE, RESIDUAL_SCALE, LOGIT_SCALE = "embedding_scale", "residual_scale", "logit_scale"
 ATTENTION_CAP, LOGIT_CAP = "attn_logit_softcapping", "final_logit_softcapping"
 
+PLAIN_BASE = 10000.0  # the default of BASE
 COMMON_KEYS = frozenset({WIDTH, CONTEXT, FEED, HEADS, KV_HEADS, KEY, VALUE, EPSILON, ROTATED, BASE})
 SCALING_KEYS = frozenset({SCALING, FACTOR, MAGNITUDE, ORIGINAL, FINETUNED, LOG_SCALE, BETA_FAST, BETA_SLOW})
 EXPERT_KEYS = frozenset({EXPERTS, USED_EXPERTS, EXPERT_FEED})

@@ -5,6 +5,22 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mtchat.errors import ModelError
+from mtchat.inference.loaders import gguf_architectures as table
+from mtchat.inference.loaders.gguf_architectures import (
+    ARCHITECTURES,
+    BASE,
+    FACTORS,
+    HEADS,
+    KEY,
+    KV_HEADS,
+    LOCAL_BASE,
+    MAGNITUDE,
+    PATTERN,
+    PLAIN_BASE,
+    ROTATED,
+    VALUE,
+    WINDOW,
+)
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, MetadataValue
 
 # implied by the shapes of the tensors, or only a limit
@@ -13,25 +29,11 @@ SHAPED = {
     *("tensor_data_layout", "pooling_type"),
 }
 SCALING = "rope.scaling."
-KEY, VALUE, HEADS, KV_HEADS = (
-    f"attention.{each}" for each in ("key_length", "value_length", "head_count", "head_count_kv")
-)
-WINDOW, PATTERN = "attention.sliding_window", "attention.sliding_window_pattern"
-BASE, LOCAL_BASE, ROTATED = "rope.freq_base", "rope.freq_base_swa", "rope.dimension_count"
-PLAIN_BASE = 10000.0  # the default of llama.cpp
 # values that change nothing
 NEUTRAL: dict[str, tuple[MetadataValue, ...]] = {
-    "attention.causal": (True,),
-    "attention.scale": (0,),
-    "attention.clamp_kqv": (0,),
-    "attention.max_alibi_bias": (0,),
-    "expert_count": (0,),
-    "expert_used_count": (0,),
-    "logit_scale": (0, 1),
-    "residual_scale": (0, 1),
-    "embedding_scale": (0, 1),
+    **table.NEUTRAL,
     "ssm.dt_b_c_rms": (False,),
-    f"{SCALING}attn_factor": (0, 1),
+    MAGNITUDE: (0, 1),
     HEADS: (0,),
     KV_HEADS: (0,),
 }
@@ -50,13 +52,8 @@ NAMES = {
     "ssm.time_step_rank": ("time_step_rank",),
     "ssm.inner_size": ("intermediate_size",),
 }
-# llama.cpp scales attention by width / heads instead of the head width in models with so many layers
-BY_WIDTH = {"gemma2": 46, "gemma3": 62}
 SCALED = "query_pre_attn_scalar"
-GEMMA2_WINDOW = 4096  # the default of llama.cpp
 LISTS = {("lfm2", KV_HEADS)}  # arrays that transformers reads
-FACTORS = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
-
 Computed = Mapping[str, object]
 
 
@@ -131,14 +128,15 @@ def window_size(value: object, stated: Mapping[str, MetadataValue]) -> object:
 
 def default_metadata(name: str, stated: Mapping[str, MetadataValue]) -> dict[str, object]:
     """llama.cpp's defaults for keys that a file lacks."""
-    found: dict[str, object] = {BASE: PLAIN_BASE, WINDOW: GEMMA2_WINDOW if name == "gemma2" else None}
+    kind = ARCHITECTURES.get(name)
+    found: dict[str, object] = {BASE: PLAIN_BASE, WINDOW: (kind and kind.window) or None}
     width, heads = stated.get("embedding_length"), stated.get(HEADS)
     if isinstance(width, int) and isinstance(heads, int) and heads:
         found[KEY] = stated.get(KEY, width // heads)
         found[ROTATED] = found[VALUE] = found[KEY]
         found[KV_HEADS] = heads
-        by_width = stated.get("block_count") == BY_WIDTH.get(name)
-        if name in BY_WIDTH:
+        if kind and kind.wide_layers:
+            by_width = stated.get("block_count") == kind.wide_layers
             found[SCALED] = width // heads if by_width else found[KEY]
     return found
 

@@ -12,11 +12,10 @@ import numpy
 from mtchat.inference.cpu.weights import CpuShape, Rotation, plain_rotation
 from mtchat.inference.decoder import Floats
 from mtchat.inference.loaders import gguf_architectures as table
-from mtchat.inference.loaders.gguf_architectures import ARCHITECTURES, GgufArchitecture
+from mtchat.inference.loaders.gguf_architectures import ARCHITECTURES, PLAIN_BASE, GgufArchitecture
 from mtchat.inference.loaders.gguf_metadata import format_value
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, MetadataValue
 
-PLAIN_BASE = 10000.0
 KINDS = ("none", "linear", "yarn", "longrope")  # of scaled rotary embeddings
 
 
@@ -155,7 +154,10 @@ def scaling_kind(facts: Facts) -> str:
 
 def has_longer(facts: Facts) -> bool:
     """Whether contexts longer than the original one have factors of their own (LongRoPE)."""
-    return facts.whole(table.CONTEXT) > original_length(facts) and table.LONG_FACTORS in facts.header.tensors
+    there = [name for name in (table.SHORT_FACTORS, table.LONG_FACTORS) if name in facts.header.tensors]
+    if len(there) == 1:
+        raise UncomputedError(f"the tensor {there[0]} alone")
+    return bool(there) and facts.whole(table.CONTEXT) > original_length(facts)
 
 
 def original_length(facts: Facts) -> int:
