@@ -109,7 +109,7 @@ def remove(name: str, folder: Path, models: Sequence[BundledModel] | None = None
     """Delete a model or its pieces; returns the number of bytes freed."""
     model = catalogue.find(name, models)
     path = folder / model.file
-    if not folder.is_dir():
+    if not path.parent.is_dir():
         return 0
 
     def busy() -> None:

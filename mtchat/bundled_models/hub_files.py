@@ -6,13 +6,14 @@ The list of a repository is saved with its files, so they are found and verified
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from mtchat.bundled_models import cache
 from mtchat.bundled_models.catalogue import BundledModel, HubRepository
 from mtchat.bundled_models.fetch import DOWNLOAD, FetchProgress, fetch, format_mib, free_bytes
-from mtchat.bundled_models.partial import PartialFile, read_json, write_json
+from mtchat.bundled_models.partial import PartialFile, folder_lock, read_json, write_json, write_whole
 from mtchat.bundled_models.sources import SourceError, hub_source, read_whole
 from mtchat.errors import ModelError, reason
 
@@ -23,6 +24,14 @@ DENIED = (401, 403)
 BLOB_HASH = 40  # hex digits of git's hash
 LARGEST_SMALL = 32 << 20  # bytes of a file that git itself keeps
 HASH = 64  # hex digits of a SHA-256
+OWN_ENDINGS = (
+    ".part",
+    ".part.json",
+    ".verified.json",
+    ".scratch",
+    ".new",
+)  # of what mtchat puts beside files
+GGUF = ".gguf"
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
@@ -112,9 +121,11 @@ def gated(repository: str) -> str:
 
 
 def is_safe(path: str) -> bool:
-    """Whether a path from the hub stays in its folder."""
+    """Whether a path from the hub stays in its folder and is none that mtchat needs for itself."""
     parts = PurePosixPath(path).parts
-    return path.isprintable() and bool(parts) and not path.startswith("/") and ".." not in parts
+    if not path.isprintable() or not parts or path.startswith("/") or ".." in parts:
+        return False
+    return parts[-1] != RECORD and not path.endswith(OWN_ENDINGS)
 
 
 def saved_list(repository: str, models: Path) -> RepositoryFiles | None:
@@ -131,9 +142,10 @@ def saved_list(repository: str, models: Path) -> RepositoryFiles | None:
 def saved_repositories(models: Path) -> Iterator[RepositoryFiles]:
     """The repositories of which files were downloaded."""
     for record in sorted((models / FOLDER).glob(f"*/{RECORD}")):
-        found = saved_list(str(read_json(record).get("repository", "")), models)
-        if found is not None:
-            yield found
+        with suppress(OSError):  # one that this user may not read is none
+            found = saved_list(str(read_json(record).get("repository", "")), models)
+            if found is not None:
+                yield found
 
 
 def locate_files(listed: RepositoryFiles, files: Sequence[HubFile], models: Path) -> list[Path] | None:
@@ -209,10 +221,12 @@ def fetch_files(
     name: str,
     endpoint: str | None = None,
     measure_free: Callable[[Path], int] = free_bytes,
+    as_folder: bool = False,
 ) -> list[Path]:
     """Download files and verify each by the hub's hash; an interrupted download resumes.
 
-    The progress is that of all large files together, under `name`.
+    The progress is that of all large files together, under `name`. `as_folder` says that the files are a
+    model folder: what an earlier revision has left of one is deleted.
     """
     check_hashes(listed, files)
     folder = repository_folder(listed.repository, models)
@@ -220,7 +234,7 @@ def fetch_files(
     try:
         for each in files:
             (folder / each.path).parent.mkdir(parents=True, exist_ok=True)
-        write_json(folder / RECORD, asdict(listed))
+        record_files(listed, files, models, as_folder)
         check_total(name, large, folder, measure_free)
         for each in files:
             if not each.sha256:
@@ -262,6 +276,36 @@ def fetch_files(
     return [folder / each.path for each in files]
 
 
+def record_files(listed: RepositoryFiles, files: Sequence[HubFile], models: Path, as_folder: bool) -> None:
+    """Save the list for files that will be downloaded; what is here of an earlier list stays known by it.
+
+    A model folder is of one revision: either the earlier one is still here, or it gives way to the new one.
+    """
+    folder = repository_folder(listed.repository, models)
+    wanted = {each.path for each in files}
+    with folder_lock(folder):
+        saved = saved_list(listed.repository, models)
+        if saved is not None:
+            others = [each for each in saved.files if each.path not in wanted]
+            here = [each for each in others if (folder / each.path).exists()]
+            kept = {each.path: each for each in here if is_gguf(each.path)}
+            fresh = [each for each in listed.files if as_folder or is_gguf(each.path)]
+            if as_folder:
+                left = [each for each in others if not is_gguf(each.path)]
+                delete_files(saved, left, folder)
+            elif any(not is_gguf(each.path) for each in here):
+                kept |= {each.path: each for each in others if not is_gguf(each.path)}
+            else:
+                fresh = [*listed.files]
+            known = {each.path: each for each in fresh} | kept
+            listed = replace(listed, files=tuple(known.values()))
+        write_json(folder / RECORD, asdict(listed))
+
+
+def is_gguf(path: str) -> bool:
+    return path.lower().endswith(GGUF)
+
+
 def check_hashes(listed: RepositoryFiles, files: Sequence[HubFile]) -> None:
     """ModelError if a file could not be verified: the hub gives no hash for it."""
     unknown = [
@@ -283,9 +327,7 @@ def fetch_small(listed: RepositoryFiles, file: HubFile, folder: Path, endpoint: 
     content = read_whole(endpoint, listed.model(file))
     if git_hash(content) != file.blob:
         raise SourceError(f"{file.path} is not the file that the hub lists")
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    write_whole(path, content)
 
 
 def refused(repository: str, name: str, why: str) -> str:
@@ -318,6 +360,13 @@ def check_total(
 def remove_files(listed: RepositoryFiles, files: Sequence[HubFile], models: Path) -> int:
     """Delete files of a repository and their pieces; the bytes freed."""
     folder = repository_folder(listed.repository, models)
+    freed = delete_files(listed, files, folder)
+    if not any(each.is_file() and not each.name.startswith(".") for each in folder.rglob("*")):
+        shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
+def delete_files(listed: RepositoryFiles, files: Sequence[HubFile], folder: Path) -> int:
     freed = 0
     for each in files:
         if each.sha256:
@@ -326,7 +375,9 @@ def remove_files(listed: RepositoryFiles, files: Sequence[HubFile], models: Path
         elif (folder / each.path).exists():
             freed += (folder / each.path).stat().st_blocks * 512
             (folder / each.path).unlink()
-    remaining = [each for each in folder.rglob("*") if each.is_file() and each.name != RECORD]
-    if not remaining:
-        shutil.rmtree(folder, ignore_errors=True)
     return freed
+
+
+def is_begun(listed: RepositoryFiles, file: HubFile, folder: Path) -> bool:
+    """Whether a file, or a part of it, is on disk."""
+    return (folder / file.path).exists() or PartialFile(listed.model(file), folder).path.exists()

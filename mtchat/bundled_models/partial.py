@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,7 +46,8 @@ class PartialFile:
         entries = read_json(self.ledger)
         if entries.get("sha256") != self.model.sha256 or not self.path.exists():
             return {}
-        return {int(piece): sha256 for piece, sha256 in entries["pieces"].items()}
+        pieces = entries.get("pieces")
+        return {int(piece): sha256 for piece, sha256 in pieces.items()} if isinstance(pieces, dict) else {}
 
     def missing(self) -> tuple[int, ...]:
         kept = self.kept()
@@ -169,12 +171,31 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    fresh = path.with_name(f"{path.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
+    write_whole(path, json.dumps(value).encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, whoever else writes it."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
+    try:
+        with fresh.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Wait until no other process holds a folder, and hold it; the folder itself is what is locked."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def put_in_place(path: Path, target: Path) -> None:

@@ -16,7 +16,8 @@ from mtchat.inference.loaders import split_files
 HOST = re.compile(r"(?:https?://)?(?:hf\.co|huggingface\.co)/|hf:(?:/{2})?", re.IGNORECASE)
 NAME = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?::(?P<choice>.+))?")
 NAME_OR_ADDRESS = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:[:/](?P<choice>.+))?")
-PAGE = re.compile(r"(?:blob|resolve|tree)/[^/]+/")  # between the repository and the file in a page's address
+# between the repository and the file in the address of a page, which may end there
+PAGE = re.compile(r"(?:blob|resolve|tree)/[^/]+(?:/|$)")
 LATEST = "latest"  # Ollama's tag for its default
 SUFFIX = ".gguf"
 # a quantisation in a file name: Q4_K_M, IQ2_XXS, UD-Q4_K_XL, TQ1_0, BF16, MXFP4_MOE
@@ -71,10 +72,13 @@ class HubGguf:
 def parse_name(name: str) -> HubName | None:
     """The repository that a name means, if it has the form of one."""
     host = HOST.match(name)
+    if host:
+        name = re.split(r"[?#]", name, maxsplit=1)[0].rstrip("/")
     found = (NAME_OR_ADDRESS if host else NAME).fullmatch(name[host.end() :] if host else name)
     if found is None or name.startswith((".", "~")):
         return None
-    choice = PAGE.sub("", found["choice"] or "", count=1)
+    choice = found["choice"] or ""
+    choice = PAGE.sub("", choice, count=1) if PAGE.match(choice) else choice
     return HubName(found["repository"], "" if choice.lower() == LATEST else choice)
 
 
@@ -141,6 +145,13 @@ def choose_named(name: HubName, models: Sequence[HubGguf]) -> HubGguf:
     raise ModelError(
         f"{name.repository} has no {name.choice}; it has {labels(models)}: give one as {name.repository}:NAME"
     )
+
+
+def is_named(choice: str, model: HubGguf) -> bool:
+    """Whether a choice means a model whatever else its repository has: by a file name or its quantisation."""
+    wanted = choice.lower()
+    names = {wanted_name for file in model.files for wanted_name in (file.path.lower(), file_name(file.path))}
+    return wanted in names | {model.stem.lower(), file_name(model.stem), model.label.lower()}
 
 
 def file_name(path: str) -> str:

@@ -16,7 +16,16 @@ from mtchat.bundled_models.hub_files import HubFile, RepositoryFiles
 from mtchat.errors import ModelError
 from mtchat.inference.loaders import devices, hf_loader, loader, model_cache
 from mtchat.inference.loaders.model_files import OnProgress
-from mtchat.models.gguf_choice import LISTED, SUFFIX, HubGguf, HubName, check_memory, choose, list_ggufs
+from mtchat.models.gguf_choice import (
+    LISTED,
+    SUFFIX,
+    HubGguf,
+    HubName,
+    check_memory,
+    choose,
+    is_named,
+    list_ggufs,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,9 @@ def find_or_fetch(
     if not name.choice and is_folder_model(listed):
         files = folder_files(listed)
         check_folder_memory(name.repository, files, memory)
-        hub_files.fetch_files(listed, files, folders.models, report, name.repository, endpoint)
+        hub_files.fetch_files(
+            *(listed, files, folders.models, report, name.repository, endpoint), as_folder=True
+        )
         return locate_folder(listed, folders.models)
     models = list_ggufs(listed.files)
     chosen, note = choose(name, models, listed.parameters, memory)
@@ -124,7 +135,10 @@ def find_cached(
     on_progress: OnProgress,
 ) -> LocatedModel | None:
     """The model in the hub's own cache; ModelError if its content is not that of the hub."""
-    chosen, note = choose_present(name, [each for each, _ in files], memory)
+    models = list_ggufs([each for each, _ in files])
+    if name.choice:  # the hub may have what is meant by less
+        models = [each for each in models if is_named(name.choice, each)]
+    chosen, note = choose_present(name, models, memory)
     if chosen is None:
         return None
     places = {each.path: path for each, path in files}
@@ -144,17 +158,24 @@ def find_saved(name: HubName, saved: RepositoryFiles, models: Path, memory: floa
     if not name.choice and is_folder_model(saved):
         whole = hub_files.locate_files(saved, folder_files(saved), models)
         return locate_folder(saved, models) if whole else None
-    here = [each for each in saved.files if name.choice or (place / each.path).exists()]
-    chosen, note = choose_present(name, here, memory)
+    ggufs = list_ggufs(saved.files)
+    here = [each for each in ggufs if all((place / file.path).exists() for file in each.files)]
+    chosen, note = choose_present(name, prefer_named(name, here, ggufs), memory)
     paths = chosen and hub_files.locate_files(saved, chosen.files, models)
     return LocatedModel(paths[0], fingerprint(chosen), note) if chosen and paths else None
 
 
-def choose_present(name: HubName, files: Sequence[HubFile], memory: float) -> tuple[HubGguf | None, str]:
-    """The model that a name means among the files that are here; None if it is not among them."""
-    models = [each for each in list_ggufs(files) if len(each.files) == each.expected]
+def prefer_named(name: HubName, here: Sequence[HubGguf], models: Sequence[HubGguf]) -> Sequence[HubGguf]:
+    """The models to choose from: those `here`; with a choice those of them that it names, else all listed."""
+    if not name.choice:
+        return here
+    return [each for each in here if is_named(name.choice, each)] or models
+
+
+def choose_present(name: HubName, models: Sequence[HubGguf], memory: float) -> tuple[HubGguf | None, str]:
+    """The model that a name means among those that are here; None if it is not among them."""
     try:
-        return choose(name, models, 0, memory)
+        return choose(name, [each for each in models if len(each.files) == each.expected], 0, memory)
     except ModelError:  # the hub has more to choose from
         return None, ""
 
@@ -174,8 +195,12 @@ def remove(name: HubName, folders: ModelFolders) -> int:
     if not name.choice and is_folder_model(saved):
         copies = model_cache.remove_copies_of(folders.converted, place)
         return copies + hub_files.remove_files(saved, folder_files(saved), folders.models)
-    here = [each for each in saved.files if name.choice or (place / each.path).exists()]
-    chosen, _ = choose(name, list_ggufs(here), 0, math.inf)
+    models = list_ggufs(saved.files)
+    here = [each for each in models if any(hub_files.is_begun(saved, file, place) for file in each.files)]
+    chosen, _ = choose(name, prefer_named(name, here, models), 0, math.inf) if here else (None, "")
+    if chosen not in here:
+        typed = f"{name.repository}:{name.choice}" if name.choice else name.repository
+        raise ModelError(f"{typed} is not downloaded; mtchat models lists what is")
     copies = model_cache.remove_copies(folders.converted, fingerprint(chosen))
     return copies + hub_files.remove_files(saved, chosen.files, folders.models)
 

@@ -321,6 +321,104 @@ def test_a_downloaded_model_is_removed_with_its_folder(tmp_path: Path) -> None:
         hub_models.remove(HubName(REPOSITORY, "Q4_K_M"), folders_in(tmp_path))
 
 
+CHANGED = {"m-Q4_K_M.gguf": b"GGUF" + b"5" * 6000, "m-Q8_0.gguf": b"GGUF" + b"7" * 7000}
+
+
+def test_a_file_of_an_earlier_revision_stays_known_beside_one_of_a_later(tmp_path: Path) -> None:
+    with hub_with(REPOSITORY, FILES) as (endpoint, _):
+        found = find("owner/repo:Q4_K_M", tmp_path, endpoint)
+    with hub_with(REPOSITORY, CHANGED) as (endpoint, asked):
+        later = find("owner/repo:Q8_0", tmp_path, endpoint)
+        assert find("owner/repo:Q4_K_M", tmp_path, endpoint) == found
+    assert not any("Q4_K_M" in each for each in asked)
+    assert find("owner/repo:Q4_K_M", tmp_path, NOWHERE) == found
+    assert find("owner/repo:Q8_0", tmp_path, NOWHERE) == later
+    assert content(found.source) == FILES["m-Q4_K_M.gguf"]
+
+
+def test_a_file_that_the_repository_no_longer_has_stays_known_until_it_is_removed(tmp_path: Path) -> None:
+    with hub_with(REPOSITORY, FILES) as (endpoint, _):
+        found = find("owner/repo:UD-Q2_K_XL", tmp_path, endpoint)
+    with hub_with(REPOSITORY, CHANGED) as (endpoint, _):
+        find("owner/repo:Q8_0", tmp_path, endpoint)
+    assert find("owner/repo:UD-Q2_K_XL", tmp_path, NOWHERE) == found
+    assert hub_models.remove(HubName(REPOSITORY, "UD-Q2_K_XL"), folders_in(tmp_path)) > 0
+    assert not Path(found.source).exists()
+
+
+SHARDED = {
+    "config.json": b"[1]",
+    "old.json": b"{}",
+    "model.safetensors.index.json": b'{"weight_map": {"a": "model-00001-of-00002.safetensors",'
+    b' "b": "model-00002-of-00002.safetensors"}}',
+    "model-00001-of-00002.safetensors": b"1" * 9000,
+    "model-00002-of-00002.safetensors": b"2" * 9000,
+}
+SINGLE = {"config.json": b"[2]", "model.safetensors": b"3" * 9000, "m-Q4_K_M.gguf": FILES["m-Q4_K_M.gguf"]}
+
+
+def test_a_later_revision_of_a_folder_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    with hub_with(REPOSITORY, SHARDED) as (endpoint, _):
+        folder = Path(find(REPOSITORY, tmp_path, endpoint).source)
+    (folder / "model-00002-of-00002.safetensors").unlink()  # as where it was stopped
+    with hub_with(REPOSITORY, SINGLE) as (endpoint, _):
+        found = find(REPOSITORY, tmp_path, endpoint)
+    names = {each.name for each in folder.iterdir() if ".verified." not in each.name}
+    assert names == {"config.json", "model.safetensors", hub_files.RECORD}
+    assert found.fingerprint == hashlib.sha256(SINGLE["model.safetensors"]).hexdigest()
+    assert find(REPOSITORY, tmp_path, NOWHERE) == found
+
+
+def test_a_gguf_of_a_later_revision_leaves_an_earlier_folder_as_it_is(tmp_path: Path) -> None:
+    with hub_with(REPOSITORY, SHARDED) as (endpoint, _):
+        found = find(REPOSITORY, tmp_path, endpoint)
+    with hub_with(REPOSITORY, SINGLE) as (endpoint, _):
+        chosen = find("owner/repo:Q4_K_M", tmp_path, endpoint)
+    assert find(REPOSITORY, tmp_path, NOWHERE) == found
+    assert find("owner/repo:Q4_K_M", tmp_path, NOWHERE) == chosen
+
+
+def test_what_is_not_downloaded_is_not_removed(tmp_path: Path) -> None:
+    with hub_with(REPOSITORY, FILES) as (endpoint, _):
+        found = find("owner/repo:Q4_K_M", tmp_path, endpoint)
+    for choice in ("Q2_K_XL", "Q8_0"):
+        with pytest.raises(ModelError, match=f"^owner/repo:{choice} is not downloaded; mtchat models lists"):
+            hub_models.remove(HubName(REPOSITORY, choice), folders_in(tmp_path))
+    assert Path(found.source).exists()
+
+
+def test_names_that_mtchat_keeps_for_itself_are_no_files_of_a_repository(tmp_path: Path) -> None:
+    files = {
+        "config.json": b"{}",
+        "model.safetensors": b"1" * 900,
+        "model.safetensors.part.json": b'{"sha256": "%s"}' % hashlib.sha256(b"1" * 900).hexdigest().encode(),
+        "model.safetensors.verified.json": b"{}",
+        hub_files.RECORD: b"{}",
+    }
+    with hub_with(REPOSITORY, files) as (endpoint, _):
+        listed = hub_files.list_repository(REPOSITORY, endpoint)
+        assert [each.path for each in listed.files] == ["config.json", "model.safetensors"]
+        found = find(REPOSITORY, tmp_path, endpoint)
+    assert find(REPOSITORY, tmp_path, NOWHERE) == found
+
+
+def test_a_similar_file_in_the_hubs_own_cache_is_not_taken_for_the_one_named(tmp_path: Path) -> None:
+    put_into_hub_cache(tmp_path, "sub/m-UD-Q2_K_XL.gguf", FILES["sub/m-UD-Q2_K_XL.gguf"])
+    plain = {"m-Q2_K_XL.gguf": b"GGUF" + b"p" * 3000, **FILES}
+    with pytest.raises(ModelError, match="cannot reach"):
+        find("owner/repo:Q2_K_XL", tmp_path, NOWHERE)
+    with hub_with(REPOSITORY, plain) as (endpoint, _):
+        assert content(find("owner/repo:Q2_K_XL", tmp_path, endpoint).source) == plain["m-Q2_K_XL.gguf"]
+    for named in ("UD-Q2_K_XL", "m-ud-q2_k_xl.gguf"):
+        found = find(f"owner/repo:{named}", tmp_path, NOWHERE)
+        assert content(found.source) == FILES["sub/m-UD-Q2_K_XL.gguf"]
+
+
+def test_a_record_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    (hub_files.repository_folder(REPOSITORY, tmp_path) / hub_files.RECORD).mkdir(parents=True)
+    assert list(hub_files.saved_repositories(tmp_path)) == []
+
+
 def test_a_hub_that_never_answers_is_given_up() -> None:
     with silent_port() as endpoint, pytest.raises(ModelError, match="cannot reach the model hub"):
         hub_files.list_repository(REPOSITORY, endpoint, 0.3)
