@@ -104,7 +104,8 @@ def show_stored_models(view: View, machine: "ThisMachine") -> None:
 
 def describe_stored(model: "StoredModel", machine: "ThisMachine") -> str:
     """The size and the store of a model, and what it needs here; or why it cannot be used."""
-    from mtchat.inference.loaders.devices import AUTO
+    from mtchat.inference.llama_cpp import library
+    from mtchat.inference.loaders.devices import AUTO, LLAMA_CPP
     from mtchat.models import estimates
 
     if model.problem:
@@ -116,6 +117,8 @@ def describe_stored(model: "StoredModel", machine: "ThisMachine") -> str:
         estimate = estimates.estimate_file(model.path, AUTO, machine.memory)
     except ModelError as error:
         return f"{text}; not usable: {error}"
+    if estimate.way == LLAMA_CPP and (missing := library.missing_reason()):
+        return f"{text}; {missing}"
     return f"{text}; {estimates.describe_estimate(estimate, machine.memory, machine.speed)}"
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import decoder, weights
+from mtchat.inference.llama_cpp.model import CacheCosts
 from mtchat.inference.loaders import cpu_loader, gguf_weights
 from mtchat.inference.loaders.devices import AUTO, BYTES, LLAMA_CPP, QUANTISED
 from mtchat.inference.loaders.gguf_reader import ARCHITECTURE, GgufHeader, GgufTensor, read_gguf
 from mtchat.inference.loaders.gguf_shape import read_shape
-from mtchat.inference.loaders.llama_cpp_loader import CACHE_SHARE, MAX_CACHE_BYTES, MIN_CAPACITY
+from mtchat.inference.loaders.llama_cpp_loader import cache_size
 from mtchat.models.advice import SLOWEST, MeasuredSpeed
 from mtchat.models.gguf_choice import PREFERRED, PREFERRED_BITS
 from mtchat.models.memory import describe_memory
@@ -27,7 +28,8 @@ KEYS_VALUES = re.compile(r"blk\.\d+\.attn_(k|v|kv_a_mqa|qkv)\.weight")
 FUSED = "attn_qkv"  # queries, keys and values in one matrix
 EXPERTS = "_exps."  # in the names of tensors with one matrix for each expert
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
-HALF = 2  # bytes of a key or value
+CONVOLUTION = re.compile(r"blk\.\d+\.(ssm_conv1d|shortconv\.conv)\.weight")  # one in each recurrent layer
+HALF, STATE = 2, 4  # bytes of a key or value, and of a number of a recurrent state
 DEFAULT_CONTEXT = 4096
 STEP, LOGIT = 512, 4  # tokens of a step of llama.cpp, and bytes of a logit
 
@@ -64,11 +66,25 @@ def estimate_file(path: Path, precision: str, memory: int) -> FileEstimate:
 
 def llama_need(header: GgufHeader, stored: int, memory: int) -> MemoryNeed:
     """What a file takes with llama.cpp, which also has room for the logits of each token of a step."""
-    each, context = cache_bytes(header), stated_context(header)
-    room = min(memory // CACHE_SHARE, MAX_CACHE_BYTES) // max(each, 1)
-    capacity = max(min(room, 2 * context), min(MIN_CAPACITY, context))
+    costs = CacheCosts(cache_bytes(header), state_bytes(header))
+    capacity, sequences = cache_size(stated_context(header), costs, memory)
+    cache = costs.token * capacity + costs.state * sequences
     rows = header.tensors[EMBEDDING].shape[0] if EMBEDDING in header.tensors else 0
-    return MemoryNeed(stored, capacity, each * capacity, other=OTHER_MEMORY + STEP * rows * LOGIT)
+    other = OTHER_MEMORY + STEP * rows * LOGIT
+    return MemoryNeed(stored, capacity, cache, other=other, at_once=True)
+
+
+def state_bytes(header: GgufHeader) -> int:
+    """The bytes of a sequence's recurrent state: of each such layer, what it keeps and its last inputs."""
+    name = str(header.metadata.get(ARCHITECTURE))
+
+    def fact(key: str) -> int:
+        found = header.metadata.get(f"{name}.ssm.{key}", 0)
+        return found if type(found) is int else 0
+
+    layers = [each for each in header.tensors.values() if CONVOLUTION.fullmatch(each.name)]
+    inputs = sum((each.shape[-1] - 1) * each.shape[0] for each in layers)
+    return STATE * (inputs + len(layers) * fact("state_size") * fact("inner_size"))
 
 
 def bytes_read(header: GgufHeader) -> int:
@@ -89,8 +105,17 @@ def cache_bytes(header: GgufHeader) -> int:
     """The bytes of a token's keys and values in 16 bits, by the matrices that make them."""
     width = header.metadata.get(f"{header.metadata.get(ARCHITECTURE)}.embedding_length", 0)
     queries = width if type(width) is int else 0
-    found = (each for each in header.tensors.values() if KEYS_VALUES.fullmatch(each.name))
-    return HALF * sum(made_rows(each, queries) for each in found)
+    found = [each for each in header.tensors.values() if KEYS_VALUES.fullmatch(each.name)]
+    recurrent = {layer_of(each) for each in header.tensors.values() if CONVOLUTION.fullmatch(each.name)}
+    return HALF * sum(
+        made_rows(each, queries)
+        for each in found
+        if FUSED not in each.name or layer_of(each) not in recurrent
+    )
+
+
+def layer_of(tensor: GgufTensor) -> str:
+    return tensor.name.split(".")[1]
 
 
 def made_rows(tensor: GgufTensor, queries: int) -> int:

@@ -45,6 +45,7 @@ class MemoryNeed:
     """The bytes that a model takes on the CPU: weights, keys and values of `context` tokens, and the rest.
 
     A smaller model that drafts tokens for it is counted in: `draft` is its weights, `cache` that of both.
+    `at_once` says that the memory of the cache is taken at the start, not as the context grows.
     """
 
     weights: int
@@ -52,6 +53,7 @@ class MemoryNeed:
     cache: int
     draft: int = 0
     other: int = OTHER_MEMORY
+    at_once: bool = False
 
     @property
     def total(self) -> int:
@@ -61,6 +63,8 @@ class MemoryNeed:
     @property
     def least(self) -> int:
         """With a context of some thousand tokens, which is that of a short session."""
+        if self.at_once:
+            return self.total
         return self.total - self.cache + self.cache * min(SHORT_CONTEXT, self.context) // self.context
 
 

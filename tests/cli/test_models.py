@@ -13,14 +13,16 @@ import pytest
 
 from mtchat.bundled_models import catalogue
 from mtchat.cli import model_table
-from mtchat.cli.models import bytes_on_disk
+from mtchat.cli.models import bytes_on_disk, describe_stored
 from mtchat.console.view import View
 from mtchat.errors import ExitCode
+from mtchat.inference.llama_cpp import library
+from mtchat.models.local_stores import StoredModel
 from mtchat.models.survey import Survey
 from mtchat.store import load
 from tests import CASES, ROOT
 from tests.support.engine_models import STARTER_SMALL, random_model, tiny_tokenizer
-from tests.support.gguf_models import split_gguf
+from tests.support.gguf_models import split_gguf, write_shape
 from tests.support.known_models import survey_of
 from tests.support.local_hub import hub_of, hub_with, silent_port
 from tests.support.terminal import CTRL_C, CTRL_D, ENTER, terminal
@@ -78,6 +80,17 @@ def test_what_is_on_disk_is_counted_below_a_folder(tmp_path: Path) -> None:
     (tmp_path / "deep" / "file").write_bytes(b"x" * 100_000)
     assert 100_000 <= bytes_on_disk(tmp_path) < 200_000
     assert bytes_on_disk(tmp_path / "none") == 0
+
+
+@pytest.mark.parametrize("missing", ["", "llama.cpp is not installed (pip install it)"])
+def test_a_model_for_llama_cpp_says_where_that_is_missing(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "missing_reason", lambda: missing)
+    path = write_shape(tmp_path / "m.gguf", "novel", {"token_embd.weight": (100, 64)})
+    stored = StoredModel("lmstudio:a/b", "LM Studio", path, 10**9)
+    said = describe_stored(stored, survey_of().machine)
+    assert said.startswith(f"1.0 GB, LM Studio; {missing or 'needs 0.'}")
 
 
 def environment(cache: Path, endpoint: str) -> dict[str, str]:

@@ -3,13 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-import gguf
 import numpy
 import pytest
 
 from mtchat.errors import ModelError
+from mtchat.inference.llama_cpp import library
+from mtchat.inference.llama_cpp.model import LlamaWeights, measure_costs
 from mtchat.inference.loaders import cpu_loader
 from mtchat.inference.loaders.devices import LLAMA_CPP
+from mtchat.inference.loaders.gguf_reader import read_gguf
 from mtchat.models import estimates
 from mtchat.models.advice import MeasuredSpeed
 from mtchat.models.estimates import (
@@ -22,28 +24,18 @@ from mtchat.models.estimates import (
     tight_memory_note,
 )
 from mtchat.models.sizes import OTHER_MEMORY, MemoryNeed
+from tests import ROOT
 from tests.support.engine_models import write_gguf
-from tests.support.gguf_models import split_gguf
+from tests.support.gguf_models import split_gguf, write_shape
 
 GIB = 1 << 30
+TOYS = ROOT / "tests" / "toys"
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "tiny.gguf"
     write_gguf(path, hidden_size=128, num_attention_heads=2, num_key_value_heads=1, intermediate_size=128)
-    return path
-
-
-def write_shape(path: Path, name: str, tensors: dict[str, tuple[int, ...]], **facts: int) -> Path:
-    """A GGUF file of an architecture that the kernels do not know, with 16-bit tensors of some shapes."""
-    out = gguf.GGUFWriter(path, name)
-    for key, value in facts.items():
-        out.add_uint32(f"{name}.{key}", value)
-    for tensor, shape in tensors.items():
-        out.add_tensor(tensor, numpy.zeros(shape, numpy.float16))
-    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
-        write()
     return path
 
 
@@ -97,6 +89,31 @@ def test_a_tied_embedding_is_read_for_each_token(tmp_path: Path) -> None:
     )
     found = estimate_file(path, "auto", 8 * GIB)
     assert found.bytes_per_token == found.file_bytes
+
+
+@pytest.mark.parametrize("name", ["qwen35", "granitehybrid", "lfm2", "qwen3"])
+def test_the_cache_of_llama_cpp_is_estimated_as_it_is_measured(name: str) -> None:
+    if library.missing_reason():
+        pytest.skip("llama.cpp is not installed")
+    path = TOYS / f"{name}.gguf"
+    measured = measure_costs(LlamaWeights(path), 1)
+    header = read_gguf(path)
+    assert 0 <= measured.token - estimates.cache_bytes(header) < 64
+    assert 0 <= measured.state - estimates.state_bytes(header) < 128
+
+
+def test_all_memory_of_the_cache_of_llama_cpp_counts_at_the_start(tmp_path: Path) -> None:
+    tensors = {"blk.0.attn_k.weight": (1 << 14, 2), "blk.0.attn_v.weight": (1 << 14, 2)}
+    facts = {"embedding_length": 2, "context_length": 131072}
+    path = write_shape(tmp_path / "m.gguf", "novel", tensors, **facts)
+    need = estimate_file(path, "auto", 16 * GIB).need
+    assert need.cache == 2 * GIB  # 64 KiB a token, 1/8 of the memory
+    assert need.least == need.total > 2 * GIB
+    assert need.context == 2 * GIB >> 16
+    facts["context_length"] = 32768
+    tensors = {"blk.0.attn_k.weight": (16, 2)}
+    short = estimate_file(write_shape(tmp_path / "n.gguf", "novel", tensors, **facts), "auto", 16 * GIB)
+    assert short.need.context == 32768
 
 
 LARGE = FileEstimate(

@@ -175,3 +175,15 @@ def split_gguf(
         ):
             write()
     return paths
+
+
+def write_shape(path: Path, name: str, tensors: dict[str, tuple[int, ...]], **facts: int) -> Path:
+    """A GGUF file of an architecture that the kernels do not know, with 16-bit tensors of some shapes."""
+    out = gguf.GGUFWriter(path, name)
+    for key, value in facts.items():
+        out.add_uint32(f"{name}.{key}", value)
+    for tensor, shape in tensors.items():
+        out.add_tensor(tensor, numpy.zeros(shape, numpy.float16))
+    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
+        write()
+    return path

@@ -105,16 +105,20 @@ def make_model(
     adapters: Sequence[tuple[Path, float]] = (),
 ) -> LlamaModel:
     """The model with as large a KV cache as a machine with `memory` bytes affords."""
+    capacity, sequences = cache_size(weights.trained_context, costs, memory)
+    return LlamaModel(weights, threads, capacity, sequences, adapters)
+
+
+def cache_size(context: int, costs: CacheCosts, memory: int) -> tuple[int, int]:
+    """The tokens and the sequences of the KV cache of a model on a machine with `memory` bytes."""
     budget = min(memory // CACHE_SHARE, MAX_CACHE_BYTES)
     sequences = SEQUENCES
     if costs.state:
         sequences = max(min(budget // 2 // costs.state, STATES), LEAST_STATES)
         budget = max(budget - sequences * costs.state, budget // 2)
-    context = weights.trained_context
     wanted = max(context, min(2 * context, SPARE_TOKENS))
     room = budget // costs.token if costs.token else wanted
-    capacity = max(min(room, wanted), min(MIN_CAPACITY, context))
-    return LlamaModel(weights, threads, capacity, sequences, adapters)
+    return max(min(room, wanted), min(MIN_CAPACITY, context)), sequences
 
 
 def find_tokenizer(
