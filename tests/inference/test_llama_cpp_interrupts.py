@@ -12,7 +12,7 @@ import pytest
 
 from mtchat.inference.decoder import Logits
 from mtchat.inference.llama_cpp.decoder import LlamaDecoder
-from mtchat.inference.llama_cpp.model import STOPPED, LlamaModel, LlamaRow, LlamaWeights
+from mtchat.inference.llama_cpp.model import LlamaModel, LlamaRow, LlamaWeights
 from tests import ROOT
 from tests.support.engine_models import interrupted
 
@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed"),
 ]
+STOPPED = 2  # what llama_decode returns for a step that was aborted
 PROMPT = list(range(20, 62))
 OTHER = [*PROMPT[:35], *range(80, 90)]
 
