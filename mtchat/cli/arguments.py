@@ -273,8 +273,8 @@ TABLE = (
     "table. It ends when its time is over; the same command resumes."
 )
 POLICY_HELP = (
-    "generation strategies, as in plain,default,single:plain,default+run=off: each may name its mode and "
-    "settings (default: %(default)s)"
+    "generation strategies, as in plain,single:plain,default+run=off,plain+think=512: each may name "
+    "its mode and settings (default: %(default)s)"
 )
 REPORT = "Compare benchmark runs, with confidence intervals, and with published rates."
 SUITES = {

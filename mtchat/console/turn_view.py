@@ -219,8 +219,9 @@ class TurnView:
         ):
             self.view.say("■ interrupted", YELLOW)
         elif turn.status == INTERRUPTED and not turn.chunk:
-            self.view.say("■ interrupted while thinking; the thought so far is kept", YELLOW)
+            self.view.say("■ interrupted before any code; the thought so far is kept", YELLOW)
             self.view.note("/complete writes the code after it, /retry thinks again, /undo removes the turn")
+            self.view.note("until its code is written, later steps go without this instruction")
         elif turn.status == INTERRUPTED and not self.view.language.runs:
             self.view.say("■ interrupted; the code so far is kept", YELLOW)
             self.view.note("/code edits it, /retry tries again, /undo removes it")

@@ -17,7 +17,7 @@ from mtchat.errors import MtchatError, UsageError
 from mtchat.session.program import PREAMBLE
 from mtchat.session.session import Session
 from mtchat.session.text import escape_controls
-from mtchat.session.turn import Turn
+from mtchat.session.turn import INTERRUPTED, Turn
 
 CODE = "code"
 MOST_CELLS = 5_000
@@ -88,6 +88,15 @@ class ExportedStep:
     number: int
     turn: Turn
     output: str
+
+    @property
+    def note(self) -> str:
+        """A sentence for readers about how the turn ended, "" where there is nothing to say."""
+        if self.turn.status != INTERRUPTED:
+            return ""
+        if not self.turn.chunk.strip():
+            return "This turn was interrupted before any code was written."
+        return "This turn was interrupted; its code may be incomplete."
 
 
 def list_formats() -> tuple[str, ...]:

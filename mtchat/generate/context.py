@@ -9,7 +9,7 @@ from mtchat.generate.generated_tests import assertions_in
 from mtchat.generate.prompt.family import PROGRAM, WORKED, Family, leave_out
 from mtchat.generate.prompt.program import number_step
 from mtchat.generate.prompt.state import describe_state, told_lines, with_state
-from mtchat.session.context import plan_for
+from mtchat.session.context import is_unwritten, plan_for
 from mtchat.session.prompt import ModelCard, Prompt
 from mtchat.session.provenance import (
     ContextPlan,
@@ -68,11 +68,11 @@ def fit(
     some turns. Turn `whole` is never folded.
     """
     if room is None:
-        return TurnContext(render(visible_turns(path, wanted)), wanted)
+        return TurnContext(render(visible_turns(path, wanted, whole)), wanted)
 
     def attempt(numbers: Sequence[int]) -> TurnContext:
         plan = wanted.fold(numbers)
-        return TurnContext(render(visible_turns(path, plan)), plan, tuple(numbers))
+        return TurnContext(render(visible_turns(path, plan, whole)), plan, tuple(numbers))
 
     context = attempt([])
     if room.count(context.prompt) <= room.most:
@@ -92,12 +92,16 @@ def fit(
     return replace(attempt(left), problem=explain_excess(size(len(left)), room, bool(path)))
 
 
-def visible_turns(path: Sequence[Turn], memory: ContextPlan) -> tuple[Turn, ...]:
-    """The path as a model is told it."""
+def visible_turns(path: Sequence[Turn], memory: ContextPlan, whole: int = 0) -> tuple[Turn, ...]:
+    """The path as a model is told it.
+
+    Unwritten turns are left out: no code shows how their instruction is done, and a model that read it would
+    take it as done, or do it along with the next. Turn `whole`, which is asked for again, stays.
+    """
     return tuple(
         fold(turn) if number in memory.folded else turn
         for number, turn in enumerate(path, start=1)
-        if number not in memory.forgotten
+        if number not in memory.forgotten and (number == whole or not is_unwritten(turn))
     )
 
 
@@ -130,10 +134,7 @@ def foldable_turns(path: Sequence[Turn], plan: ContextPlan) -> list[int]:
 def explain_excess(tokens: int, room: TokenBudget, later: bool) -> str:
     """Why a context cannot be made to fit, and what the user can do."""
     name, context = room.card.name or "the model", room.card.context
-    fitting = f"/set max_tokens {context - tokens} makes it fit, " if tokens < context else ""
-    thought = (
-        f", the thought before it up to {room.thought} (/set think off spares it)" if room.thought else ""
-    )
+    thought = f", the thought before it up to {room.thought}" if room.thought else ""
     how = "even with all turns folded, " if later else ""
     remedies = (
         "/context shows what uses the tokens, /fold K and /forget K shorten the prompt, /recap rewrites "
@@ -141,9 +142,25 @@ def explain_excess(tokens: int, room: TokenBudget, later: bool) -> str:
     )
     return (
         f"{how}the prompt needs {tokens} tokens and the reply up to {room.reply} (max_tokens){thought}, "
-        f"but the context window of {name} is {context}: {fitting}"
-        f"{remedies if later else 'shorten the instruction'}"
+        f"but the context window of {name} is {context}: "
+        f"{fitting_settings(tokens, room)}{remedies if later else 'shorten the instruction'}"
     )
+
+
+def fitting_settings(tokens: int, room: TokenBudget) -> str:
+    """The settings with which a prompt of so many tokens fits, "" if there are none.
+
+    A thought is given up before any of the reply.
+    """
+    left = room.card.context - tokens
+    if left <= 0:
+        return ""
+    shorter = f"/set max_tokens {left}"
+    if not room.thought:
+        return f"{shorter} makes it fit, "
+    if tokens <= replace(room, thought=0).most:
+        return "/set think off makes it fit, "
+    return f"/set think off and {shorter} make it fit, "
 
 
 @dataclass(frozen=True)
@@ -193,7 +210,8 @@ def context_of(provenance: Provenance, base: Session) -> tuple[Turn, ...]:
 
 def prompt_for(provenance: Provenance, family: Family, base: Session, instruction: str) -> Prompt:
     """The prompt of a turn after `base`, exactly as its provenance records it."""
-    turns = visible_turns(context_of(provenance, base), provenance.context)
+    again = len(base.path) + 1  # the turn that a replacement asks for again, if its prompt shows it
+    turns = visible_turns(context_of(provenance, base), provenance.context, again)
     return prompt_with(provenance, family, base, instruction, turns)
 
 
@@ -289,7 +307,8 @@ def state_before(
         return ""
     plan = plan_for(session, path)
     hidden = {*plan.folded, *plan.forgotten, *path[-1].provenance.context.folded}
-    shown = (turn.provenance.state for number, turn in enumerate(path, start=1) if number not in hidden)
+    told_turns = [turn for number, turn in enumerate(path, start=1) if number not in hidden]
+    shown = (turn.provenance.state for turn in told_turns if not is_unwritten(turn))
     told = {} if PROGRAM in guidance else told_lines(shown)
     return describe_state(session.outcome, told, instruction, parts)
 

@@ -226,9 +226,10 @@ class TurnGenerator:
                 provenance, rules=False
             )  # rules complete code by dropping its unfinished end
         chunk = self.chunk(written.text, base, request.instruction, provenance)
-        only_thought = written.thought and not written.usage.completion_tokens and not request.asks_again
-        if stopped and not only_thought and (not chunk.strip() or written.text == prompt.begun):
-            return base
+        if stopped and (not chunk.strip() or written.text == prompt.begun):
+            if not written.thought or request.asks_again:
+                return base
+            chunk = ""  # the thought is worth keeping
         status = INTERRUPTED if stopped else COMPLETE
         turn = Turn(
             request.instruction, chunk, base.head, status, provenance, written.usage, typed=request.typed

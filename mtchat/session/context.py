@@ -24,13 +24,19 @@ def plan_for(session: Session, path: Sequence[Turn]) -> ContextPlan:
             forgotten += [number] if is_emptied(turn) else [*open_turns, number]
         elif context == FOLDED:
             folded.append(number)
-        open_turns = [*open_turns, number] if is_emptied(turn) and context != FORGOTTEN else []
+        kept = is_emptied(turn) and not is_unwritten(turn) and context != FORGOTTEN
+        open_turns = [*open_turns, number] if kept else []
     return ContextPlan(tuple(folded), tuple(forgotten)).fold(())
 
 
 def is_emptied(turn: Turn) -> bool:
-    """Whether a turn has no code: a later one has the whole program, or it was interrupted in its thought."""
-    return turn.status in (KEPT, INTERRUPTED) and not turn.chunk
+    """Whether a turn has no code of its own: a later one has it, or it is unwritten."""
+    return (turn.status == KEPT and not turn.chunk) or is_unwritten(turn)
+
+
+def is_unwritten(turn: Turn) -> bool:
+    """Whether a turn was interrupted before any code: its instruction is neither done nor in progress."""
+    return turn.status == INTERRUPTED and not turn.chunk
 
 
 def describe_turns(numbers: Sequence[int]) -> str:

@@ -66,6 +66,12 @@ def test_a_way_changes_the_settings_and_says_so_in_its_name():
     assert (settings.policy, settings.run, settings.seed) == ("rules", "off", 3)
 
 
+def test_ways_with_and_without_thoughts_are_told_apart():
+    without, having = parse_ways("plain,plain+think=256")
+    assert (without.name, having.name, having.variation) == ("plain", "plain-think-256", "think=256")
+    assert (without.apply(Settings()).think, having.apply(Settings()).think) == ("auto", "256")
+
+
 def test_a_suite_with_one_mode_has_each_way_once():
     ways = parse_ways("plain,single:plain,default")
     assert in_modes(ways, mbpp) == (Way("plain", "single"), Way("default", "single"))

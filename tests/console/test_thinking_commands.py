@@ -49,11 +49,14 @@ def test_each_thought_is_shown_from_its_beginning() -> None:
     assert lines[:5] == lines[5:]
 
 
-def test_an_interrupted_thought_says_how_to_go_on() -> None:
-    lines = shown(EVENTS[0], TurnWritten(Session().add(STOPPED), STOPPED), thoughts=False)
-    assert lines[0] == "20 tokens of thought in 2.0 s"
-    assert "interrupted while thinking" in lines[1]
+@pytest.mark.parametrize("written", [0, 1])
+def test_an_interrupted_thought_says_how_to_go_on(written: int) -> None:
+    turn = replace(STOPPED, usage=replace(STOPPED.usage, decode_seconds=0.0, completion_tokens=written))
+    lines = shown(EVENTS[0], TurnWritten(Session().add(turn), turn), thoughts=False)
+    assert "20 tokens of thought in 2.0 s" in lines[0]
+    assert lines[1] == "■ interrupted before any code; the thought so far is kept"
     assert "/complete writes the code after it" in lines[2]
+    assert "later steps go without this instruction" in lines[3]
 
 
 def test_what_a_thought_cost_is_said_apart() -> None:

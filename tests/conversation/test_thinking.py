@@ -1,6 +1,8 @@
 """Thoughts before the code: their budget, what keeps them out of programs and prompts, Ctrl-C, replay."""
 
+import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,15 @@ from mtchat.errors import MtchatError
 from mtchat.export import format
 from mtchat.features.rework.rework import complete_turn
 from mtchat.generate.complete import complete_candidates
+from mtchat.generate.context import TokenBudget, fit, visible_turns
 from mtchat.generate.events import Event, ThoughtWritten, TurnWritten
 from mtchat.generate.prompt.families import instruct
+from mtchat.session.context import plan_for
 from mtchat.session.prompt import ABLE, ALWAYS, UNTRAINED, ModelCard, Prompt, Signals
-from mtchat.session.provenance import Repair, Rewrite, Step
+from mtchat.session.provenance import EVERYTHING, Repair, Rewrite, Step
+from mtchat.session.session import Session
 from mtchat.session.settings import Sampling, Settings, thought_budget
-from mtchat.session.turn import INTERRUPTED
+from mtchat.session.turn import FORGOTTEN, INTERRUPTED, Turn, TurnOptions
 from mtchat.store import load
 from mtchat.testing import PIECE, FakeModel
 
@@ -107,8 +112,8 @@ def test_a_thought_of_its_own_length_fits_a_small_context():
 class Stopping(FakeModel):
     """A model that is interrupted after some pieces of its `number`-th completion."""
 
-    def __init__(self, number: int, pieces: int) -> None:
-        super().__init__(REPLIES, thoughts={"set x": THOUGHT})
+    def __init__(self, number: int, pieces: int, **replies: str) -> None:
+        super().__init__({**REPLIES, **replies}, thoughts={"set x": THOUGHT})
         self.number, self.pieces = number, pieces
 
     def complete(self, prompt: Prompt, sampling: Sampling) -> Any:
@@ -146,6 +151,62 @@ def test_an_interrupt_in_the_code_keeps_the_thought():
     assert turn.chunk.startswith("x = 6")
 
 
+def test_an_interrupt_after_the_thought_and_before_any_code_keeps_the_thought():
+    with talk(Stopping(2, 1, **{"set x": "\n" * PIECE + "x = 6"})) as chat:
+        chat.take("set x")
+    [turn] = chat.session.path
+    assert (turn.status, turn.chunk, turn.provenance.thought) == (INTERRUPTED, "", THOUGHT)
+    assert turn.usage.completion_tokens == 1
+
+
+@pytest.mark.parametrize("policy", ["plain", "default"])
+def test_later_prompts_do_not_show_an_instruction_without_code(policy: str):
+    replies = {"show seven": "print(7)"}
+    model = Stopping(1, 4, **replies)
+    with talk(model, policy=policy) as chat:
+        chat.take("set x")
+        chat.take("show seven")
+        assert [turn.chunk for turn in chat.session.path] == ["", "print(7)"]
+        asked = model.requests[1][0]
+        assert not any("set x" in message.content for message in asked.messages)
+        assert "show seven" in asked.messages[-1].content
+        with talk(Stopping(0, 0, **replies), policy=policy) as other:
+            other.session = chat.session
+            assert list(other.verify()) == [None, None]
+
+
+def test_a_turn_without_code_is_told_where_it_is_asked_for_again():
+    turns = Turn("set x", "", status=INTERRUPTED), Turn("print x", "print(x)")
+    assert visible_turns(turns, EVERYTHING) == turns[1:]
+    assert visible_turns(turns, EVERYTHING, whole=1) == turns
+
+
+def test_a_turn_without_code_is_not_forgotten_with_the_next():
+    session = Session().extend((Turn("set x", "", status=INTERRUPTED), Turn("print x", "print(x)")))
+    last = session.path[-1]
+    forgetting = replace(session, turn_options={last.id: TurnOptions(context=FORGOTTEN)})
+    assert plan_for(forgetting, session.path).forgotten == (2,)
+
+
+@pytest.mark.parametrize(
+    ("reply", "thought", "advice"),
+    [
+        (512, 1024, "/set think off makes it fit"),
+        (2000, 1024, "/set think off and /set max_tokens 1096 make it fit"),
+        (2000, 0, "/set max_tokens 1096 makes it fit"),
+    ],
+)
+def test_the_settings_that_a_full_context_is_said_to_need_are_enough(reply: int, thought: int, advice: str):
+    def problem(reply: int, thought: int, tokens: int = 3000) -> str:
+        room = TokenBudget(lambda prompt: tokens, ModelCard("tiny", context=4096), reply, thought)
+        return fit(lambda turns: Prompt("a"), (), EVERYTHING, room).problem
+
+    assert f": {advice}, " in problem(reply, thought)
+    shorter = re.search(r"max_tokens (\d+)", advice)
+    assert problem(int(shorter[1]) if shorter else reply, 0) == ""
+    assert "it fit" not in problem(reply, thought, tokens=4096)
+
+
 def test_a_session_says_how_long_the_model_thought_and_replays(tmp_path: Path):
     with talk(thinker(), store=tmp_path / "one.jsonl") as chat:
         chat.send("set x")
@@ -158,14 +219,13 @@ def test_a_session_says_how_long_the_model_thought_and_replays(tmp_path: Path):
     assert list(other.verify()) == [None, None]
 
 
-def test_turns_without_a_thought_keep_the_ids_of_older_sessions():
-    with (
-        talk(thinker(), "off") as off,
-        Conversation(FakeModel(REPLIES), settings=Settings(policy="plain")) as old,
-    ):
-        off.send("set x")
-        old.send("set x")
-    assert off.session.path[0].id == old.session.path[0].id
+@pytest.mark.parametrize("think", ["off", "auto"])
+def test_turns_without_a_thought_have_the_ids_that_were_given_before_there_were_thoughts(think: str):
+    with talk(thinker(), think) as chat:
+        chat.send("set x")
+        chat.send("print x")
+    ids = ["fa0ca758229a6150978c0f8f4deecaf6", "b7093d11af94531d60d6d837a2a5bf8b"]
+    assert [turn.id for turn in chat.session.path] == ids
 
 
 def test_candidates_think_each_by_itself_with_their_own_seed():
@@ -222,3 +282,12 @@ def test_a_benchmark_counts_thoughts_apart():
     with Conversation(meter, settings=Settings(policy="plain", think="on")) as chat:
         chat.send("set x")
     assert (meter.thought, meter.written) == (TOKENS, 3)
+
+
+def test_a_benchmark_counts_the_prompt_of_candidates_that_think_once():
+    meter = UsageMeter(thinker())
+    prompt = Prompt(messages=instruct.render((), "set x", "", "").messages, opening="```python\n", think=100)
+    complete_candidates(meter.candidates, instruct, prompt, Sampling(), 3)
+    assert (meter.thought, meter.written) == (3 * TOKENS, 3 * 3)
+    thinking, *_ = thinker().complete(prompt, Sampling())
+    assert meter.prompt_tokens == thinking.usage.prompt_tokens

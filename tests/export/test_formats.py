@@ -48,6 +48,15 @@ def grown(preamble: str, turns: list[Turn], outputs: list[str]) -> Session:
     return session.with_outcome(Outcome(stdout="".join(outputs), outputs=tuple(outputs), error="turn 1: <b>"))
 
 
+@pytest.mark.parametrize("name", ["md", "html", "ipynb"])
+@pytest.mark.parametrize(("code", "said"), [("", "before any code"), ("x = (", "its code may be incomplete")])
+def test_documents_say_how_far_an_interrupted_turn_came(name: str, code: str, said: str):
+    session = Session().extend((Turn("set x", code, status=INTERRUPTED),))
+    text = load_format(name).write(session)
+    assert text.count("This turn was interrupted") == 1
+    assert said in text
+
+
 def test_the_formats_are_the_files_of_the_folder():
     assert list_formats() == ("code", "html", "ipynb", "md", "mtpb", "py")
     for name in list_formats():

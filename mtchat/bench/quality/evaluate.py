@@ -81,12 +81,14 @@ class UsageMeter(ReadyModel):
             self.add_usage(prompt, last)
 
     def add_usage(self, prompt: Prompt, usages: dict[int, Usage]) -> None:
+        """Count one request. The prompt of a reply after a thought counts with the thought."""
         written = sum(each.completion_tokens for each in usages.values())
         if prompt.asks_for_thought:
             self.thought += written
-            return  # the prompt of the reply after it is longer and counts both
-        self.written += written
-        self.prompt_tokens += max((each.prompt_tokens for each in usages.values()), default=0)
+        else:
+            self.written += written
+        if prompt.thought is None:
+            self.prompt_tokens += max((each.prompt_tokens for each in usages.values()), default=0)
 
     def on_event(self, event: Event) -> None:
         match event:

@@ -7,7 +7,6 @@ from html import escape
 from mtchat.export.format import ExportedStep, Picture, escape_invisible, exported_steps
 from mtchat.session.language import PYTHON
 from mtchat.session.session import Session
-from mtchat.session.turn import INTERRUPTED
 
 SUFFIX = ".html"
 
@@ -51,8 +50,8 @@ def page(title: str, body: str) -> str:
 
 def section(step: ExportedStep, kind: str) -> list[str]:
     lines = [f"<h2>Turn {step.number}</h2>", f"<p>{escape(escape_invisible(step.turn.instruction))}</p>"]
-    if step.turn.status == INTERRUPTED:
-        lines.append('<p class="note">This turn was interrupted; its code may be incomplete.</p>')
+    if step.note:
+        lines.append(f'<p class="note">{step.note}</p>')
     if step.turn.chunk.strip():
         lines.append(preformatted(kind, step.turn.chunk))
     if step.output.strip():

@@ -30,7 +30,6 @@ SUFFIX = ".ipynb"
 Json = Mapping[str, object]
 
 KERNELS = {"ir": "r", "ijavascript": "javascript", "nodejs": "javascript", "tslab": "typescript"}
-NOTE = "*This turn was interrupted; its code may be incomplete.*"
 METADATA: Json = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -78,8 +77,8 @@ def step_cells(step: ExportedStep) -> Iterator[Json]:
     words = to_one_line(step.turn.instruction)
     exact: Json = {"instruction": step.turn.instruction} if words != step.turn.instruction else {}
     yield markdown_cell(name, words, {"turn": step.number, **exact})
-    if step.turn.status == INTERRUPTED:
-        yield markdown_cell(f"{name}-note", NOTE, {"note": True})
+    if step.note:
+        yield markdown_cell(f"{name}-note", f"*{step.note}*", {"note": True})
     yield code_cell(f"{name}-code", step.turn.chunk, {"status": step.turn.status}, step.output)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from mtchat.export.format import ExportedStep, Picture, escape_invisible, exported_steps, to_one_line
 from mtchat.session.session import Session
-from mtchat.session.turn import INTERRUPTED
 
 SUFFIX = ".md"
 
@@ -33,8 +32,8 @@ def section(step: ExportedStep, language: str) -> list[str]:
         blocks.append(
             "\n".join(f"> {line}".rstrip() for line in to_one_line(step.turn.instruction).split("\n"))
         )
-    if step.turn.status == INTERRUPTED:
-        blocks.append("*This turn was interrupted; its code may be incomplete.*")
+    if step.note:
+        blocks.append(f"*{step.note}*")
     if step.turn.chunk.strip():
         blocks.append(fence_block(language, step.turn.chunk))
     if step.output.strip():

@@ -118,7 +118,7 @@ def history(
 
 
 def pending_instructions(path: Sequence[Turn]) -> list[str]:
-    """The instructions of the last turns whose code a later turn contains."""
+    """The instructions of the last turns without code of their own, which the next reply has with its own."""
     last = next((at for at in range(len(path), 0, -1) if not is_emptied(path[at - 1])), 0)
     return [turn.full_instruction for turn in path[last:]]
 
