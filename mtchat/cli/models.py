@@ -53,11 +53,12 @@ def list_models(as_json: bool, measure: bool) -> None:
         progress.erase()
     if as_json:
         plugins = [{"name": name, "source": source} for name, source in loader.plugin_models()]
-        stored, _ = local_stores.list_stored(loader.model_folders())
+        stored, broken = local_stores.list_stored(loader.model_folders())
         found = {
             **model_table.to_json(survey),
             "other_packages": plugins,
             "stored": [{**asdict(each), "path": str(each.path)} for each in stored],
+            "broken": broken,
         }
         write(sys.stdout, json.dumps(found, indent=1) + "\n")
     else:
@@ -158,7 +159,7 @@ def get_hub_model(name: str, view: View) -> str | Path:
 
     try:
         with fetch_progress() as (report, on_progress):
-            found = loader.find_elsewhere(name, report, on_progress)
+            found = loader.find_elsewhere(name, report, on_progress, View.of(sys.stderr).warning)
     except KeyboardInterrupt:
         View.of(sys.stderr).line(f"stopped; mtchat models get {name} goes on where it was")
         raise

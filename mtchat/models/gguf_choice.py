@@ -198,10 +198,10 @@ def describe(model: HubGguf) -> str:
     return f"{model.label or model.path} ({model.bytes / 1e9:.1f} GB{parts})"
 
 
-def check_memory(name: HubName, chosen: HubGguf, models: Sequence[HubGguf], memory: float) -> None:
-    """ModelError before the download of a model that cannot fit, with one that would."""
+def explain_excess(name: HubName, chosen: HubGguf, models: Sequence[HubGguf], memory: float) -> str:
+    """What to say of a model that cannot fit in memory, with one that would; "" if it can."""
     if needed(chosen) <= memory:
-        return
+        return ""
     smaller = [each for each in models if needed(each) <= memory]
     best = max(smaller, key=lambda each: each.bytes, default=None)
     advice = (
@@ -209,7 +209,7 @@ def check_memory(name: HubName, chosen: HubGguf, models: Sequence[HubGguf], memo
         if best
         else "no other file of this repository would fit; use a smaller model"
     )
-    raise ModelError(
+    return (
         f"{name.repository}:{chosen.label or chosen.path} has {chosen.bytes / 1e9:.1f} GB of weights, and "
         f"this machine has {memory / 1e9:.1f} GB of memory; {advice}"
     )

@@ -21,8 +21,8 @@ from mtchat.models.gguf_choice import (
     SUFFIX,
     HubGguf,
     HubName,
-    check_memory,
     choose,
+    explain_excess,
     is_named,
     list_ggufs,
 )
@@ -57,9 +57,13 @@ def find_or_fetch(
     memory: float,
     report: Callable[[FetchProgress], None],
     on_progress: OnProgress,
+    on_excess: Callable[[str], None],
     endpoint: str | None = None,
 ) -> LocatedModel:
-    """The model that a name means, downloaded if need be: a GGUF file, or a folder with other weights."""
+    """The model that a name means, downloaded if need be: a GGUF file, or a folder with other weights.
+
+    `on_excess` is told before the download of one that cannot fit in memory; what it raises prevents that.
+    """
     cached = hub_files.cached_files(name.repository, folders.hub)
     if not name.choice and any(is_folder_weight(each.path) for each, _ in cached):
         snapshot = hub_files.cached_snapshot(name.repository, folders.hub)
@@ -73,14 +77,16 @@ def find_or_fetch(
     listed = hub_files.list_repository(name.repository, endpoint)
     if not name.choice and is_folder_model(listed):
         files = folder_files(listed)
-        check_folder_memory(name.repository, files, memory)
+        if excess := explain_folder_excess(name.repository, files, memory):
+            on_excess(excess)
         hub_files.fetch_files(
             *(listed, files, folders.models, report, name.repository, endpoint), as_folder=True
         )
         return locate_folder(listed, folders.models)
     models = list_ggufs(listed.files)
     chosen, note = choose(name, models, listed.parameters, memory)
-    check_memory(name, chosen, models, memory)
+    if excess := explain_excess(name, chosen, models, memory):
+        on_excess(excess)
     title = f"{name.repository}:{chosen.label or chosen.path}"
     paths = hub_files.fetch_files(listed, chosen.files, folders.models, report, title, endpoint)
     return LocatedModel(paths[0], fingerprint(chosen), note)
@@ -96,14 +102,14 @@ def folder_files(listed: RepositoryFiles) -> list[HubFile]:
     return found
 
 
-def check_folder_memory(
+def explain_folder_excess(
     repository: str, files: Sequence[HubFile], memory: float, drivers: Sequence[Path] = devices.DRIVERS
-) -> None:
-    """ModelError before the download of weights that cannot fit; on a machine with a GPU, loading decides."""
+) -> str:
+    """What to say of weights that cannot fit; "" if they can, or on a machine with a GPU: loading decides."""
     size = sum(each.bytes for each in files if is_folder_weight(each.path))
     if size <= memory or any(map(Path.exists, drivers)):
-        return
-    raise ModelError(
+        return ""
+    return (
         f"{repository} has {size / 1e9:.1f} GB of weights, and this machine has {memory / 1e9:.1f} GB of "
         "memory; a GGUF repository of the same model has smaller files, such as Q4_K_M"
     )

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # downloads need half of the network library, which the promp
     from mtchat.models.hub_models import LocatedModel, ModelFolders
 
 HEADROOM = 1.5  # memory that a model takes, by the size of its files: weights, keys and values
+REMOTE = "openai:"  # before the name of a model of an endpoint
 PLUGINS = "mtchat.models"  # the entry points of models from other packages
 MEMBERS = ("card", "complete", "candidates", "text", "count", "close")  # of a Model
 
@@ -41,33 +42,40 @@ def model_loader(
     Each has then read the guidance that conversations begin with, so the first turn need not wait for it.
     """
     return ModelLoader(
-        lambda name, report: warm_up(load(name, precision, report, device), guidance, report), fits_in_memory
+        lambda name, report: warm_up(load(name, precision, report, device), guidance, report),
+        lambda name, report: fits_in_memory(name, report, precision),
     )
 
 
-def fits_in_memory(name: str) -> bool:
-    """Whether a model is likely to fit in memory beside the one that is loaded already."""
-    try:
-        name = split_name(name).model
-        bundled = catalogue.find_or_none(name)
-        path = cache.locate(name, cache.models_folder()) if bundled else Path(name).expanduser()
-        if path is not None and not path.exists():
-            return stored_bytes(name) * HEADROOM < free_memory()
-        if path is None:
-            return True
-        files = [path] if path.is_file() else [*path.glob("*.safetensors"), *path.glob("*.bin")]
-        size = sum(file.stat().st_size for file in files)
-    except (OSError, RuntimeError, ValueError, ModelError):  # loading says what is wrong with the name
+def fits_in_memory(name: str, report: Report = lambda stage: None, precision: str = "auto") -> bool:
+    """Whether a model is likely to fit in memory beside the one that is loaded already.
+
+    It is fetched first if need be: only its file tells what it needs.
+    """
+    if name.startswith(REMOTE) or (name in plugins.offered(PLUGINS) and not catalogue.find_or_none(name)):
         return True
-    return size * HEADROOM < free_memory()
+    try:
+        found = find_model(split_name(name).model, report)
+        return needed_bytes(found.source, precision) < free_memory()
+    except (OSError, ModelError):  # loading says what is wrong with the name
+        return True
 
 
-def stored_bytes(name: str) -> int:
-    """The size of a model by its name in a store; 0 if none has that name."""
-    from mtchat.models import local_stores
+def needed_bytes(source: str | Path, precision: str) -> float:
+    """The memory that a model takes at least; 0 if it is not known."""
+    from mtchat.inference.loaders import split_files
+    from mtchat.inference.loaders.devices import machine_memory
+    from mtchat.models import estimates
 
-    found, _ = local_stores.list_stored(model_folders())
-    return next((each.bytes for each in found if each.name == name), 0)
+    if isinstance(source, str):
+        return 0
+    if source.is_dir():
+        files = [*source.glob("*.safetensors"), *source.glob("*.bin")]
+    else:
+        with suppress(ModelError):  # it is no GGUF file that can be read
+            return estimates.estimate_file(source, precision, machine_memory()).need.least
+        files = [each for each in split_files.part_paths(source) if each.exists()]
+    return sum(each.stat().st_size for each in files) * HEADROOM
 
 
 def warm_up(engine: Model, guidance: tuple[str, ...], report: Report) -> Model:
@@ -87,17 +95,19 @@ def warm_up(engine: Model, guidance: tuple[str, ...], report: Report) -> Model:
 
 def load(name: str, precision: str, report: Report, device: str = "cpu") -> Model:
     """Loads a model, fetching it first if need be. ModelError says why it cannot be had."""
-    if name.startswith("openai:"):
+    if name.startswith(REMOTE):
         raise ModelError(f"cannot use {name}: remote endpoints are not supported yet; give a local model")
     offered = plugins.offered(PLUGINS).get(name)
     if offered is not None and catalogue.find_or_none(name) is None:
         return load_offered(offered, report)
     wanted = split_name(name)
-    found = find_model(wanted.model, report)
-    report("loading")
     from mtchat.inference.loaders import devices
     from mtchat.inference.loaders import loader as inference
 
+    where = devices.choose_device(device, precision)
+    tried = precision != devices.AUTO or where != devices.CPU  # even if it seems too large
+    found = find_model(wanted.model, report, ignore_excess if tried else refuse_excess)
+    report("loading")
     bundled = catalogue.find_or_none(wanted.model)
 
     def load_on(where: str, *notes: str) -> Model:
@@ -119,7 +129,6 @@ def load(name: str, precision: str, report: Report, device: str = "cpu") -> Mode
         loaded.card = replace(loaded.card, licence=licence, notes=tuple(known))
         return loaded
 
-    where = devices.choose_device(device, precision)
     try:
         return load_on(where)
     except ModelError as error:
@@ -168,8 +177,20 @@ def locate(name: str, report: Report) -> tuple[str | Path, str]:
     return found.source, found.fingerprint
 
 
-def find_model(name: str, report: Report) -> "LocatedModel":
-    """Where a model is: a bundled one, a path, one in another program's store, or one on the hub."""
+def refuse_excess(text: str) -> None:
+    """ModelError for a model that needs more memory than the machine has, before its download."""
+    raise ModelError(f"{text}; --precision llama.cpp, or another precision, tries it all the same")
+
+
+def ignore_excess(text: str) -> None:
+    """Nothing: what was asked for is tried."""
+
+
+def find_model(name: str, report: Report, on_excess: Callable[[str], None] = refuse_excess) -> "LocatedModel":
+    """Where a model is: a bundled one, a path, one in another program's store, or one on the hub.
+
+    `on_excess` is told before the download of a model that cannot fit in memory.
+    """
     from mtchat.bundled_models.fetch import describe_progress
     from mtchat.models.hub_models import LocatedModel, find_in_folder
 
@@ -188,6 +209,7 @@ def find_model(name: str, report: Report) -> "LocatedModel":
         name,
         lambda progress, seconds: report(describe_progress(progress, seconds)),
         lambda stage, part: report(describe_stage(stage, part)),
+        on_excess,
     )
     if found is not None:
         return found
@@ -208,7 +230,10 @@ def stored_names_like(name: str) -> list[str]:
 
 
 def find_elsewhere(
-    name: str, report: "Callable[[FetchProgress, float], None]", on_progress: "OnProgress"
+    name: str,
+    report: "Callable[[FetchProgress, float], None]",
+    on_progress: "OnProgress",
+    on_excess: Callable[[str], None] = refuse_excess,
 ) -> "LocatedModel | None":
     """A model of another program's store, or one of the hub, which is downloaded if need be.
 
@@ -222,7 +247,7 @@ def find_elsewhere(
     wanted = gguf_choice.parse_name(name)
     if stored is not None or wanted is None:
         return stored
-    return hub_models.find_or_fetch(wanted, folders, memory, timed(report), on_progress)
+    return hub_models.find_or_fetch(wanted, folders, memory, timed(report), on_progress, on_excess)
 
 
 def model_folders() -> "ModelFolders":

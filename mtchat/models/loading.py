@@ -83,7 +83,7 @@ class LoadingModel:
         name: str,
         load: Callable[[Report], Model],
         previous: "LoadingModel | None" = None,
-        fits: Callable[[], bool] = lambda: True,
+        fits: Callable[[Report], bool] = lambda report: True,
     ) -> None:
         self.name = name
         self.load = load
@@ -106,7 +106,7 @@ class LoadingModel:
         try:
             if self.previous is not None:
                 self.previous = self.previous.cancel_and_wait()
-            if self.previous is not None and not self.fits():
+            if self.previous is not None and not self.fits(self.report):
                 self.make_room()
             try:
                 self.engine = self.load(self.report)
@@ -281,7 +281,9 @@ class ModelLoader:
     """
 
     def __init__(
-        self, load: Callable[[str, Report], Model], fits: Callable[[str], bool] = lambda name: True
+        self,
+        load: Callable[[str, Report], Model],
+        fits: Callable[[str, Report], bool] = lambda name, report: True,
     ) -> None:
         self.load = load
         self.fits = fits
@@ -291,7 +293,10 @@ class ModelLoader:
         if self.latest is not None:
             self.latest.cancelled = True
         self.latest = LoadingModel(
-            name, lambda report: self.load(name, report), previous=self.latest, fits=lambda: self.fits(name)
+            name,
+            lambda report: self.load(name, report),
+            previous=self.latest,
+            fits=lambda report: self.fits(name, report),
         )
         return self.latest
 

@@ -99,7 +99,7 @@ def read_ollama(folder: Path) -> tuple[list[OllamaModel], list[str]]:
     found, broken = [], []
     for path in list_files(folder / "manifests"):
         parts = path.relative_to(folder / "manifests").parts
-        if len(parts) < 3 or any(each.startswith(".") for each in parts):
+        if len(parts) < 3 + (parts[0] == REGISTRY) or any(each.startswith(".") for each in parts):
             continue
         try:
             found.append(OllamaModel(ollama_name(parts), folder, read_layers(path)))

@@ -192,7 +192,7 @@ def shelf_of(made: dict[str, list[Failing]], *bad: str, fits: bool = True) -> Mo
         made.setdefault(name, []).append(Failing(ValueError()))
         return made[name][-1]  # type: ignore[return-value]
 
-    return ModelLoader(load, lambda name: fits)
+    return ModelLoader(load, lambda name, report: fits)
 
 
 def test_a_model_is_given_up_only_when_the_next_one_is_ready() -> None:

@@ -6,8 +6,8 @@ from mtchat.bundled_models.hub_files import HubFile
 from mtchat.errors import ModelError
 from mtchat.models.gguf_choice import (
     HubName,
-    check_memory,
     choose,
+    explain_excess,
     find_label,
     list_ggufs,
     parse_name,
@@ -163,12 +163,12 @@ def test_the_choice_without_a_name_is_said() -> None:
     assert note == "Q4_K_M (4.9 GB) of o/r, recommended for this machine; 2 others: Q2_K, F16"
 
 
-def test_a_model_that_cannot_fit_is_refused_with_one_that_would() -> None:
+def test_of_a_model_that_cannot_fit_one_that_would_is_told() -> None:
     models = list_ggufs(SIZES)
     chosen, _ = choose(HubName("o/r", "F16"), models, 8 * GB, 8 * GB)
-    with pytest.raises(
-        ModelError, match=r"16\.0 GB of weights, .* 8\.0 GB of memory; o/r:Q4_K_M \(4\.9 GB\) would fit"
-    ):
-        check_memory(HubName("o/r", "F16"), chosen, models, 8 * GB)
-    with pytest.raises(ModelError, match="no other file of this repository would fit"):
-        check_memory(HubName("o/r", "F16"), chosen, models, 1 * GB)
+    said = explain_excess(HubName("o/r", "F16"), chosen, models, 8 * GB)
+    assert said == (
+        "o/r:F16 has 16.0 GB of weights, and this machine has 8.0 GB of memory; o/r:Q4_K_M (4.9 GB) would fit"
+    )
+    assert "no other file" in explain_excess(HubName("o/r", "F16"), chosen, models, 1 * GB)
+    assert explain_excess(HubName("o/r", "F16"), chosen, models, 64 * GB) == ""

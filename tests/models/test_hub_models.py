@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mtchat.inference.loaders import model_cache
 from mtchat.models import hub_models, local_stores
 from mtchat.models.gguf_choice import HubName, parse_name
 from mtchat.models.hub_models import LocatedModel, find_in_folder
+from mtchat.models.loader import refuse_excess
 from tests.support.local_hub import hub_with, silent_port
 from tests.support.model_stores import folders_in, put_into_hub_cache
 
@@ -35,7 +37,9 @@ def find(
 ) -> LocatedModel:
     wanted = parse_name(name)
     assert wanted is not None
-    return hub_models.find_or_fetch(wanted, folders_in(root), 1e9, report, lambda stage, part: None, endpoint)
+    return hub_models.find_or_fetch(
+        wanted, folders_in(root), 1e9, report, lambda *_: None, refuse_excess, endpoint
+    )
 
 
 def content(path: str | Path) -> bytes:
@@ -138,12 +142,26 @@ def test_a_repository_without_a_model_says_so(tmp_path: Path, files: dict[str, b
 
 def test_a_folder_that_cannot_fit_is_refused_before_the_download(tmp_path: Path) -> None:
     files = [HubFile("model.safetensors", 16 * 10**9, ""), HubFile("config.json", 3, "")]
-    with pytest.raises(
-        ModelError, match=r"16\.0 GB of weights, and this machine has 8\.0 GB of memory; a GGUF"
-    ):
-        hub_models.check_folder_memory(REPOSITORY, files, 8e9, [tmp_path / "no driver"])
-    hub_models.check_folder_memory(REPOSITORY, files, 8e9, [tmp_path])
-    hub_models.check_folder_memory(REPOSITORY, files, 17e9, [tmp_path / "no driver"])
+    said = hub_models.explain_folder_excess(REPOSITORY, files, 8e9, [tmp_path / "no driver"])
+    assert "16.0 GB of weights, and this machine has 8.0 GB of memory; a GGUF" in said
+    assert hub_models.explain_folder_excess(REPOSITORY, files, 8e9, [tmp_path]) == ""
+    assert hub_models.explain_folder_excess(REPOSITORY, files, 17e9, [tmp_path / "no driver"]) == ""
+
+
+def test_a_gguf_that_cannot_fit_is_refused_before_the_download_or_only_told_of(tmp_path: Path) -> None:
+    told: list[str] = []
+    with hub_with(REPOSITORY, FILES) as (endpoint, asked):
+        for on_excess, raised in ((refuse_excess, True), (told.append, False)):
+            with pytest.raises(ModelError, match="tries it all") if raised else nullcontext():
+                hub_models.find_or_fetch(
+                    *(HubName(REPOSITORY, "Q4_K_M"), folders_in(tmp_path), 3e3, lambda progress: None),
+                    *(lambda *_: None, on_excess, endpoint),
+                )
+            assert any("resolve" in each for each in asked) is not raised
+    assert told == [
+        "owner/repo:Q4_K_M has 0.0 GB of weights, and this machine has 0.0 GB of memory; "
+        "owner/repo:UD-Q2_K_XL (0.0 GB) would fit"
+    ]
 
 
 def test_a_small_file_that_is_not_the_listed_one_is_refused(tmp_path: Path) -> None:

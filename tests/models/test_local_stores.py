@@ -282,3 +282,10 @@ def test_models_of_the_hubs_cache_are_listed(tmp_path: Path) -> None:
 def test_other_names_are_none_of_a_store(tmp_path: Path) -> None:
     assert find("starter", folders_in(tmp_path)) is None
     assert list_stored(folders_in(tmp_path)) == ([], [])
+
+
+def test_a_manifest_without_a_model_is_left_out(tmp_path: Path, weights: Path) -> None:
+    store = tmp_path / "home" / ".ollama" / "models"
+    put_ollama(store, "registry.ollama.ai/library/odd", {"model": weights.read_bytes()})
+    put_ollama(store, "registry.ollama.ai/library/even/1b", {"model": weights.read_bytes()})
+    assert [each.name for each in list_stored(folders_in(tmp_path))[0]] == ["ollama:even:1b"]
