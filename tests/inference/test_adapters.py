@@ -1,14 +1,13 @@
 """LoRA adapters beside a model: as merged float64 weights, as llama.cpp and peft compute them, or refused."""
 
-import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
 
+from evals.toys.changes import Change, changed_copy
 from mtchat.errors import ModelError
 from mtchat.inference.cpu import kernels
 from mtchat.inference.cpu.decoder import CpuDecoder, CpuModel
@@ -54,11 +53,8 @@ def some_ids(toy: str, count: int, seed: int) -> list[int]:
     return [int(each) for each in numpy.random.default_rng(seed).integers(3, rows - 1, count)]
 
 
-def error(engine: Engine, toy: str, merged: list[tuple[Halves, float]]) -> float:
-    """How far logits are from those of merged weights, by their spread, in the better half of some sequences.
-
-    Sums in another order now and then round an activation the other way, and all that follows differs.
-    """
+def errors(engine: Engine, toy: str, merged: list[tuple[Halves, float]]) -> list[float]:
+    """How far logits are from those of merged weights, by their spread, in some sequences; sorted."""
     plain = PlainModel(TOYS / f"{toy}.gguf")
     for halves, scale in merged:
         merge(plain.tensors, halves, scale)
@@ -67,7 +63,18 @@ def error(engine: Engine, toy: str, merged: list[tuple[Halves, float]]) -> float
         ids = some_ids(toy, 4, seed)
         expected = plain.logits(ids)
         found.append(abs(teacher_forced(engine, ids, 3) - expected).max() / expected.std())
-    return sorted(found)[len(found) // 3]
+    return sorted(found)
+
+
+def assert_merged(engine: Engine, toy: str, merged: list[tuple[Halves, float]]) -> None:
+    """Logits are those of merged weights.
+
+    Sums in another order now and then round an activation to eight bits the other way: in some sequences
+    that moves logits by hundredths of their spread, where an adapter that is left out moves them by all.
+    """
+    found = errors(engine, toy, merged)
+    assert found[len(found) // 3] < 1e-5
+    assert found[-1] < 0.15
 
 
 @pytest.mark.parametrize("rank", [4, 16, 64])
@@ -76,8 +83,27 @@ def test_an_adapter_is_what_its_merged_weights_are(toy: str, rank: int, cache: P
     halves = halves_of(toy, rank)
     file = write_gguf(tmp_path / "a.gguf", ARCHITECTURES[toy], halves, 2.0 * rank)
     engine = adapted(toy, cache, AdapterName(file, 0.5))
-    assert error(engine, toy, [(halves, 1.0)]) < 1e-5
-    assert error(engine, toy, []) > 0.1
+    assert_merged(engine, toy, [(halves, 1.0)])
+    assert errors(engine, toy, [])[0] > 0.5
+
+
+def test_attention_beside_experts_is_adapted(cache: Path, tmp_path: Path) -> None:
+    halves = halves_of("qwen3moe", 8, wanted=lambda name: "attn" in name)
+    file = write_gguf(tmp_path / "a.gguf", "qwen3moe", halves, 8.0)
+    engine = adapted("qwen3moe", cache, AdapterName(file))
+    assert_merged(engine, "qwen3moe", [(halves, 1.0)])
+    assert errors(engine, "qwen3moe", [])[0] > 0.3
+
+
+def test_heads_of_which_a_part_is_rotated_are_adapted_in_their_order(cache: Path, tmp_path: Path) -> None:
+    toy = str(tmp_path / "partial")
+    change = Change({"rope.dimension_count": 32}, {"rope_freqs.weight": None})
+    changed_copy(TOYS / "llama.gguf", Path(f"{toy}.gguf"), change)
+    halves = halves_of(toy, 8, wanted=lambda name: "attn" in name)
+    file = write_gguf(tmp_path / "a.gguf", "llama", halves, 8.0)
+    engine = adapted(toy, cache, AdapterName(file))
+    assert_merged(engine, toy, [(halves, 1.0)])
+    assert errors(engine, toy, [])[0] > 0.3
 
 
 @pytest.mark.parametrize("toy", ["qwen2", "llama", "phi4"])
@@ -90,7 +116,7 @@ def test_a_folder_of_peft_is_scaled_as_it_says(
     folder = write_peft(tmp_path / "a", read_gguf(TOYS / f"{toy}.gguf"), halves, alpha, use_rslora=stabilised)
     engine = adapted(toy, cache, AdapterName(folder))
     scale = alpha / math.sqrt(rank) if stabilised else alpha / rank
-    assert error(engine, toy, [(halves, scale)]) < 1e-5
+    assert_merged(engine, toy, [(halves, scale)])
 
 
 def test_patterns_give_some_matrices_another_rank_and_alpha(cache: Path, tmp_path: Path) -> None:
@@ -106,7 +132,7 @@ def test_patterns_give_some_matrices_another_rank_and_alpha(cache: Path, tmp_pat
         alpha_pattern={"q_proj": 2},
     )
     engine = adapted("qwen2", cache, AdapterName(folder))
-    assert error(engine, "qwen2", [(small, 0.5), (large, 1.0)]) < 1e-5
+    assert_merged(engine, "qwen2", [(small, 0.5), (large, 1.0)])
 
 
 def test_adapters_add_up(cache: Path, tmp_path: Path) -> None:
@@ -117,7 +143,7 @@ def test_adapters_add_up(cache: Path, tmp_path: Path) -> None:
         AdapterName(write_peft(tmp_path / "b", header, second, 8.0), -0.5),
     ]
     engine = adapted("llama", cache, *names)
-    assert error(engine, "llama", [(first, 0.7), (second, -0.5)]) < 1e-5
+    assert_merged(engine, "llama", [(first, 0.7), (second, -0.5)])
 
 
 def test_any_way_to_compute_gives_the_same_bits(cache: Path, tmp_path: Path) -> None:
@@ -158,7 +184,7 @@ def test_an_adapter_of_the_output_matrix_changes_the_logits_alone(cache: Path, t
     }
     file = write_gguf(tmp_path / "a.gguf", ARCHITECTURES.get(toy, toy), halves, 4.0)
     engine = adapted(toy, cache, AdapterName(file))
-    assert error(engine, toy, [(halves, 1.0)]) < 1e-5
+    assert_merged(engine, toy, [(halves, 1.0)])
 
 
 @LLAMA
@@ -266,116 +292,6 @@ def test_a_tied_head_is_not_adapted(cache: Path, tmp_path: Path) -> None:
         adapted(tied.stem, cache, AdapterName(file))
 
 
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        ({"use_dora": True}, "its use_dora is True"),
-        ({"bias": "all"}, "its bias is all"),
-        ({"lora_bias": True}, "its lora_bias is True"),
-        ({"modules_to_save": ["lm_head"]}, "its modules_to_save is"),
-        ({"init_lora_weights": "pissa"}, "its init_lora_weights is pissa"),
-        ({"layer_replication": [[0, 1]]}, "its layer_replication is"),
-        ({"target_parameters": ["mlp.experts"]}, "its target_parameters is"),
-        ({"a_setting_of_tomorrow": 3}, "its a_setting_of_tomorrow is 3"),
-        ({"peft_type": "IA3"}, "an adapter of type 'IA3'"),
-        ({"alpha_pattern": ["x"]}, "an unreadable alpha_pattern"),
-    ],
-)
-def test_what_a_folder_does_beside_lora_is_refused_by_name(
-    config: dict[str, Any], words: str, tmp_path: Path
-) -> None:
-    folder = write_peft(tmp_path / "a", read_gguf(TOYS / "qwen2.gguf"), halves_of("qwen2", 4), 4.0, **config)
-    with pytest.raises(ModelError, match=words):
-        lora_files.read_adapter(folder)
-
-
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        ({"general__type": "model"}, "is not a LoRA adapter but a model"),
-        ({"adapter__type": "dora"}, "of type 'dora', not a LoRA"),
-        ({"adapter__lora__prompt_prefix": "Hi"}, "it has adapter.lora.prompt_prefix"),
-    ],
-)
-def test_what_a_file_does_beside_lora_is_refused_by_name(
-    facts: dict[str, str], words: str, tmp_path: Path
-) -> None:
-    import gguf
-
-    out = gguf.GGUFWriter(file := tmp_path / "a.gguf", "qwen2")
-    for key, value in {"general__type": "adapter", "adapter__type": "lora", **facts}.items():
-        out.add_string(key.replace("__", "."), value)
-    for name, (a, b) in halves_of("qwen2", 2).items():
-        out.add_tensor(f"{name}.lora_a", a)
-        out.add_tensor(f"{name}.lora_b", b)
-    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
-        write()
-    with pytest.raises(ModelError, match=words):
-        lora_files.read_adapter(file)
-
-
-def test_damaged_adapters_are_refused(tmp_path: Path) -> None:
-    halves = halves_of("qwen2", 2)
-    name = next(iter(halves))
-    a, b = halves[name]
-    odd = {**halves, name: (a, b[:, :1])}
-    with pytest.raises(ModelError, match=f"its halves for {name}"):
-        lora_files.read_adapter(write_gguf(tmp_path / "a.gguf", "qwen2", odd, 2.0))
-    wild = {**halves, name: (a * numpy.float32(numpy.nan), b)}
-    with pytest.raises(ModelError, match="not finite"):
-        lora_files.read_adapter(write_gguf(tmp_path / "b.gguf", "qwen2", wild, 2.0))
-    folder = write_peft(tmp_path / "c", read_gguf(TOYS / "qwen2.gguf"), halves, 2.0)
-    (folder / "adapter_model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"has no adapter_model\.safetensors"):
-        lora_files.read_adapter(folder)
-    (folder / "adapter_config.json").write_text("{")
-    with pytest.raises(ModelError, match="no readable adapter_config"):
-        lora_files.read_adapter(folder)
-    (tmp_path / "d.txt").write_text("x")
-    with pytest.raises(ModelError, match="is not an adapter"):
-        lora_files.read_adapter(tmp_path / "d.txt")
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"lora_alpha": None},
-        {"lora_alpha": "x"},
-        {"lora_alpha": True},
-        {"lora_alpha": 10**400},
-        {"alpha_pattern": {"q_proj": None}},
-        {"alpha_pattern": {"q_proj": [1]}},
-    ],
-    ids=str,
-)
-def test_a_folder_whose_alpha_is_no_number_is_refused(config: dict[str, Any], tmp_path: Path) -> None:
-    folder = write_peft(tmp_path / "a", read_gguf(TOYS / "qwen2.gguf"), halves_of("qwen2", 4), 4.0, **config)
-    with pytest.raises(ModelError, match=r"its alpha for \S+ is no number"):
-        lora_files.read_adapter(folder)
-
-
-def test_a_file_whose_alpha_is_no_number_is_refused(tmp_path: Path) -> None:
-    import gguf
-
-    out = gguf.GGUFWriter(file := tmp_path / "a.gguf", "qwen2")
-    for key, value in (("general.type", "adapter"), ("adapter.type", "lora"), ("adapter.lora.alpha", "x")):
-        out.add_string(key, value)
-    for name, (a, b) in halves_of("qwen2", 2).items():
-        out.add_tensor(f"{name}.lora_a", a)
-        out.add_tensor(f"{name}.lora_b", b)
-    for write in (out.write_header_to_file, out.write_kv_data_to_file, out.write_tensors_to_file, out.close):
-        write()
-    with pytest.raises(ModelError, match=r"its alpha for \S+ is no number"):
-        lora_files.read_adapter(file)
-
-
-def test_halves_of_rank_0_are_refused(tmp_path: Path) -> None:
-    empty = {name: (a[:0], b[:, :0]) for name, (a, b) in halves_of("qwen2", 2).items()}
-    folder = write_peft(tmp_path / "a", read_gguf(TOYS / "qwen2.gguf"), empty, 4.0)
-    with pytest.raises(ModelError, match=r"its halves for \S+ are \(0, "):
-        lora_files.read_adapter(folder)
-
-
 def test_an_adapter_that_no_float_can_hold_is_refused(cache: Path, tmp_path: Path) -> None:
     file = write_gguf(tmp_path / "a.gguf", "qwen2", halves_of("qwen2", 2), 2.0)
     with pytest.raises(ModelError, match=r"is too large times 1e\+300; give a smaller scale"):
@@ -391,122 +307,3 @@ def test_llama_cpp_takes_adapters_as_files_only(cache: Path, tmp_path: Path) -> 
     file = write_gguf(tmp_path / "b.gguf", "qwen2", wrong, 2.0)
     with pytest.raises(ModelError, match=r"llama\.cpp cannot apply the adapter"):
         adapted("qwen2", cache, AdapterName(file), precision=LLAMA_CPP)
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft calls what transformers will drop
-def test_peft_applies_its_folders_to_models_of_transformers(tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
-    import torch
-
-    from tests.support.engine_models import tiny_tokenizer
-
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(1)
-    tokenizer = tiny_tokenizer()
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4}
-    model = transformers.Qwen2ForCausalLM(
-        transformers.Qwen2Config(vocab_size=len(tokenizer), num_key_value_heads=2, **sizes)
-    ).eval()
-    model.save_pretrained(tmp_path / "m")
-    tokenizer.save_pretrained(tmp_path / "m")
-    ids = torch.tensor([[5, 9, 30, 12, 7]])
-    expected = []
-    for number, stabilised in enumerate((False, True)):
-        base = transformers.Qwen2ForCausalLM.from_pretrained(tmp_path / "m")
-        config = peft.LoraConfig(
-            r=4, lora_alpha=8, use_rslora=stabilised, target_modules="all-linear", init_lora_weights=False
-        )
-        held = peft.get_peft_model(base, config)
-        held.save_pretrained(tmp_path / f"a{number}")
-        for layer in base.modules():
-            if isinstance(layer, peft.tuners.lora.LoraLayer):
-                layer.scaling["default"] *= 0.5
-        with torch.no_grad():
-            expected.append(held.eval()(ids).logits[0].numpy())
-        found = load_floats(tmp_path, tmp_path / f"a{number}", 0.5)
-        sequence = found.decoder.open(ids[0].tolist())
-        for logits in sequence.prefill():
-            last = logits
-        assert numpy.allclose(last, expected[number][-1], atol=1e-4)
-        assert f"with the adapter a{number}" in found.card.notes[0]
-    assert not numpy.allclose(expected[0], expected[1], atol=1e-2)
-    file = write_gguf(tmp_path / "a.gguf", "qwen2", halves_of("qwen2", 4), 4.0)
-    with pytest.raises(ModelError, match="is an adapter for a GGUF model"):
-        load_floats(tmp_path, file)
-
-
-def load_floats(folder: Path, adapter: Path, scale: float = 1.0) -> Engine:
-    """The model in the folder `m`, computed by transformers with an adapter."""
-    return loader.load(
-        *(folder / "m", "m"),
-        adapters=[AdapterName(adapter, scale)],
-        precision="float32",
-        cache=folder / "cache",
-        report=silent,
-    )
-
-
-SURPLUS: dict[str, tuple[int, Callable[[dict[str, Any], dict[str, Any]], object], str]] = {
-    "more layers": (4, lambda config, tensors: None, r"layers\.2\.\S+ is no matrix of this model"),
-    "a module of another name": (
-        2,
-        lambda config, tensors: tensors.update({renamed(name): tensors[name] for name in list(tensors)[:2]}),
-        r"layers\.0\.\S+_other is no matrix",
-    ),
-    "another shape": (
-        2,
-        lambda config, tensors: tensors.update({name: widened(each) for name, each in tensors.items()}),
-        "is 96 by 128 there and 96 by 64",
-    ),
-    "a module that its config leaves out": (
-        2,
-        lambda config, tensors: config.update(exclude_modules=["q_proj"]),
-        "leaves out model.layers.0.self_attn.q_proj",
-    ),
-    "a module without weights": (
-        2,
-        lambda config, tensors: [tensors.pop(name) for name in list(tensors) if "v_proj" in name],
-        "names model.layers.0.self_attn.v_proj, which has no weights",
-    ),
-}
-
-
-def renamed(name: str) -> str:
-    return name.replace("_proj.", "_other.")
-
-
-def widened(matrix: Any) -> Any:
-    """The half A of a matrix with 64 columns, with twice as many."""
-    return numpy.concatenate([matrix, matrix], 1) if matrix.shape == (4, 64) else matrix
-
-
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft calls what transformers will drop
-@pytest.mark.parametrize("case", SURPLUS)
-def test_a_folder_that_peft_would_apply_in_part_is_refused(case: str, tmp_path: Path) -> None:
-    peft = pytest.importorskip("peft")
-    transformers = pytest.importorskip("transformers")
-    from safetensors.numpy import load_file, save_file
-
-    from tests.support.engine_models import tiny_tokenizer
-
-    tokenizer = tiny_tokenizer()
-
-    def make(layers: int) -> Any:
-        sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4}
-        config = transformers.Qwen2Config(
-            vocab_size=len(tokenizer), num_key_value_heads=4, num_hidden_layers=layers, **sizes
-        )
-        return transformers.Qwen2ForCausalLM(config)
-
-    layers, change, words = SURPLUS[case]
-    make(2).save_pretrained(tmp_path / "m")
-    tokenizer.save_pretrained(tmp_path / "m")
-    how = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
-    peft.get_peft_model(make(layers), how).save_pretrained(folder := tmp_path / "a")
-    config = json.loads((folder / "adapter_config.json").read_text())
-    tensors = load_file(folder / "adapter_model.safetensors")
-    change(config, tensors)
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    save_file(tensors, folder / "adapter_model.safetensors")
-    with pytest.raises(ModelError, match=words):
-        load_floats(tmp_path, folder)

@@ -25,11 +25,12 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not kernels.usable_builds(), reason="no kernels were built for this processor"),
 ]
-TOYS = sorted(
-    path
-    for path in (ROOT / "tests" / "toys").glob("*.gguf")
-    if str(read_gguf(path).metadata["general.architecture"]) in ARCHITECTURES
+NAMES = (
+    *("llama", "llama-biases", "llama-linear", "qwen2", "qwen2-yarn", "qwen3", "qwen3moe"),
+    *("gemma2", "gemma3", "phi4", "phi-plain", "granite", "gpt-oss"),
 )
+TOYS = [ROOT / "tests" / "toys" / f"{name}.gguf" for name in NAMES]
+WITHOUT_TOY = {"smollm3"}  # llama with layers that are not rotated
 EACH = pytest.mark.parametrize("toy", TOYS, ids=[path.stem for path in TOYS])
 
 
@@ -49,6 +50,11 @@ def some_ids(toy: Path, count: int, seed: int) -> list[int]:
     return [int(each) for each in numpy.random.default_rng(seed).integers(3, rows - 1, count)]
 
 
+def test_each_architecture_of_the_kernels_has_a_toy() -> None:
+    found = {str(read_gguf(toy).metadata["general.architecture"]) for toy in TOYS}
+    assert found == ARCHITECTURES.keys() - WITHOUT_TOY
+
+
 @EACH
 def test_logits_are_those_of_a_plain_computation(toy: Path, cache: Path) -> None:
     """Sums in another order now and then round an activation the other way, and all that follows differs: so
@@ -59,11 +65,10 @@ def test_logits_are_those_of_a_plain_computation(toy: Path, cache: Path) -> None
         ids = some_ids(toy, 4, seed)
         expected = plain.logits(ids)
         errors.append(abs(teacher_forced(engine, ids, 3) - expected).max() / expected.std())
-    rounded = engine.decoder.model.weights.rounded
-    assert numpy.median(errors) < (0.2 if rounded else 1e-5)
+    assert numpy.median(errors) < 1e-5
     ids = some_ids(toy, 150, 9)
     expected, found = plain.logits(ids), teacher_forced(engine, ids, 64)
-    assert numpy.median(abs(found - expected).max(1) / expected.std(1)) < (0.5 if rounded else 0.1)
+    assert numpy.median(abs(found - expected).max(1) / expected.std(1)) < 0.1
 
 
 @EACH

@@ -18,6 +18,7 @@ from mtchat.errors import ModelError
 from mtchat.inference.cpu.decoder import CpuDecoder
 from mtchat.inference.engine import Engine
 from mtchat.inference.hf.decoder import TorchDecoder
+from mtchat.inference.llama_cpp import library
 from mtchat.inference.llama_cpp.decoder import LlamaDecoder
 from mtchat.inference.loaders import cpu_loader, loader
 from tests import ROOT
@@ -99,6 +100,17 @@ def test_a_toy_writes_the_text_that_llama_cpp_writes(name: str, tmp_path: Path) 
     apart = [distance(engine, place["prompt"], place["likeliest"]) for place in RECORDED[name]["places"]]
     assert max(apart) < NEAR[type(engine.decoder)], apart
     engine.close()
+
+
+@pytest.mark.parametrize("name", [name for name, state in STATE.items() if state is LLAMA_CPP])
+def test_what_llama_cpp_computes_is_refused_without_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "PACKAGE", "no_such_wheel")
+    with pytest.raises(ModelError) as raised:
+        open_toy(TOYS / f"{name}.gguf", tmp_path)
+    assert f"{name}.gguf (the architecture {name}), and llama.cpp is not installed" in str(raised.value)
+    assert "pip install 'mtchat[llamacpp]'" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", [name for name, state in STATE.items() if state is KERNELS])
