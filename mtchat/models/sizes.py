@@ -19,7 +19,7 @@ from mtchat.inference.cpu.repack import (
     SUPERBLOCK,
     strip_bytes,
 )
-from mtchat.inference.cpu.weights import ALIGNMENT, FLOATS, OVERRUN, QWEN2, QWEN2_BIASES, CpuShape
+from mtchat.inference.cpu.weights import ALIGNMENT, FLOATS, LLAMA_CLASS, OVERRUN, QWEN2_BIASES, CpuShape
 
 # bits per weight in a GGUF file, by the kind that a matrix is repacked to
 FILE_BITS = {Q4_MINIMA: 4.5, Q6_SIGNED: 6.5625, Q5_SCALED: 5.5, Q8_SCALED: 8.5, FLOATS: 32}
@@ -84,7 +84,7 @@ def matrix_kind(name: str, columns: int, layers: int) -> int:
 
 def matrix_sizes(shape: CpuShape) -> Iterator[MatrixSize]:
     """All matrices and vectors of a model whose output matrix is not its embedding."""
-    for name, size in cpu_weights.part_sizes(QWEN2, shape, QWEN2_BIASES):
+    for name, size in cpu_weights.part_sizes(LLAMA_CLASS, shape, QWEN2_BIASES):
         if len(size) == 1:
             yield MatrixSize(name, FLOATS, 4 * size[0], 4 * size[0])
             continue
@@ -108,7 +108,7 @@ def repacked_bytes(shape: CpuShape) -> int:
 
 def half_bytes(shape: CpuShape) -> int:
     """The weights in 16 bits, as a GPU holds them."""
-    return sum(2 * prod(size) for _, size in cpu_weights.part_sizes(QWEN2, shape, QWEN2_BIASES))
+    return sum(2 * prod(size) for _, size in cpu_weights.part_sizes(LLAMA_CLASS, shape, QWEN2_BIASES))
 
 
 def bytes_per_token(shape: CpuShape) -> int:

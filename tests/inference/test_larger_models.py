@@ -34,7 +34,7 @@ def matrices() -> list[tuple[str, int]]:
     found = {
         (NAMES[sizes.matrix_kind(name, size[1], known.shape.layers)], size[1])
         for known in LARGER
-        for name, size in weights.part_sizes(weights.QWEN2, known.shape, weights.QWEN2_BIASES)
+        for name, size in weights.part_sizes(weights.LLAMA_CLASS, known.shape, weights.QWEN2_BIASES)
         if len(size) == 2
     }
     return sorted(found)

@@ -46,10 +46,10 @@ def test_the_catalogue_and_the_facts_name_the_same_models_smallest_first() -> No
 
 @pytest.mark.parametrize("known", MODELS, ids=lambda each: each.name)
 def test_every_row_of_a_known_model_fits_the_blocks_of_the_kernels(known: KnownModel) -> None:
-    weights.check_shape(weights.QWEN2, known.shape)
+    weights.check_shape(weights.LLAMA_CLASS, known.shape)
     for each in sizes.matrix_sizes(known.shape):
         assert each.kind in (weights.FLOATS, *sizes.FILE_BITS)
-    for name, size in weights.part_sizes(weights.QWEN2, known.shape, weights.QWEN2_BIASES):
+    for name, size in weights.part_sizes(weights.LLAMA_CLASS, known.shape, weights.QWEN2_BIASES):
         if len(size) == 2:
             kind = sizes.matrix_kind(name, size[1], known.shape.layers)
             assert size[1] % weights.group_columns(kind) == 0

@@ -105,7 +105,7 @@ def write_q4_k_m(path: Path, shape: CpuShape, tied: bool = False) -> None:
 
 
 def sizes(shape: CpuShape) -> Iterator[tuple[str, cpu_weights.PartShape]]:
-    return cpu_weights.part_sizes(cpu_weights.QWEN2, shape, cpu_weights.QWEN2_BIASES)
+    return cpu_weights.part_sizes(cpu_weights.LLAMA_CLASS, shape, cpu_weights.QWEN2_BIASES)
 
 
 def tensor_name(layer: str, part: str) -> str:

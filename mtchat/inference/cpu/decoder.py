@@ -50,10 +50,10 @@ class CpuModel:
         threads: int,
         capacity: int,
         pool_owner: "CpuModel | None" = None,
-        adapters: Mapping[str, LowRank] = {},
+        adapters: Mapping[str, LowRank] | None = None,
     ) -> None:
         check_weights(weights)
-        self.adapters = PackedAdapters(adapters, weights.shape.layers, weights.parts["output"].rows)
+        self.adapters = PackedAdapters(adapters or {}, weights.shape.layers, weights.parts["output"].rows)
         self.weights = weights
         self.shape = weights.shape
         self.build = build

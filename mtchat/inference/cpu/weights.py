@@ -243,7 +243,7 @@ def read_weights(folder: Path) -> CpuWeights:
     return CpuWeights(architecture, shape, parts, numpy.frombuffer(mapped, numpy.uint8), rounded)
 
 
-QWEN2, CODEGEN = "qwen2", "codegen"
+LLAMA_CLASS, CODEGEN = "llama", "codegen"  # layers of the gated kind, and CodeGen's
 QWEN2_BIASES = ("query_bias", "key_bias", "value_bias")
 REGISTER_LANES = 16  # the most floats in a vector register
 MAX_HEAD_WIDTH = 256

@@ -161,7 +161,7 @@ def make_decoder(
     found = weights.read_weights(folder)
     room = kv_capacity(found.shape, machine_memory())
     owner = pool_owner.model if pool_owner else None
-    return CpuDecoder(CpuModel(found, kernels.best_build(), thread_count(), room, owner, adapters or {}))
+    return CpuDecoder(CpuModel(found, kernels.best_build(), thread_count(), room, owner, adapters))
 
 
 def repacked_path(path: Path, fingerprint: str, cache: Path) -> Path:

@@ -108,8 +108,8 @@ def part_rows(shape: CpuShape, header: GgufHeader) -> Iterator[tuple[str, list[T
     shape than the metadata implies.
     """
     used: set[str] = set()
-    sizes = dict(weights.part_sizes(weights.QWEN2, shape))
-    more = weights.optional_sizes(weights.QWEN2, shape)
+    sizes = dict(weights.part_sizes(weights.LLAMA_CLASS, shape))
+    more = weights.optional_sizes(weights.LLAMA_CLASS, shape)
     for layer in range(shape.layers):
         for part, source in layer_tensors(shape, header, layer).items():
             size = sizes.get(f"{layer}.{part}") or more[part]
