@@ -332,9 +332,10 @@ def own_names() -> tuple[str, ...]:
 def load_model(name: str = "starter", *, precision: str = "auto", device: str = "auto") -> Model:
     """Loads a model and returns when it is ready.
 
-    `name` is a bundled model ("starter", "starter-small", fetched on first use), a path to a `.gguf` file
-    or a folder, a hub id, or a name that an installed package offers. `precision` is "auto", "float32",
-    "bfloat16", "float16", "int8" or "int4", `device` "auto", "cpu" or "cuda". ModelError says why it cannot
-    be had.
+    `name` is what `--model` takes: a bundled model ("starter", fetched on first use), the path of a `.gguf`
+    file or folder, a hub name such as "owner/repo:Q4_K_M", a model of Ollama or LM Studio, each with adapters
+    behind a "+", or a name that an installed package offers. `precision` is "auto", "quantised", "llama.cpp",
+    "float32", "bfloat16", "float16", "int8" or "int4", `device` "auto", "cpu" or "cuda". ModelError says why
+    it cannot be had.
     """
     return load(name, precision, lambda stage: None, device)
