@@ -89,7 +89,8 @@ class LlamaSequence:
         return numpy.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def commit(self, count: int) -> None:
-        self.length += count
+        """Of the ids that were computed: the first one that is sampled after a prompt is not yet."""
+        self.length = min(self.length + count, len(self.prefix.ids))
 
     def fork(self) -> "LlamaSequence":
         twin = LlamaSequence(
