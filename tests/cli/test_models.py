@@ -272,6 +272,26 @@ def test_a_model_in_a_store_is_listed_with_what_it_needs(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_what_cannot_be_read_is_in_the_json_and_no_traceback(tmp_path: Path) -> None:
+    manifest = tmp_path / ".ollama" / "models" / "manifests" / "registry.ollama.ai" / "library" / "m" / "1b"
+    record = tmp_path / "cache" / "mtchat" / "models" / "hub" / "owner--repo" / ".mtchat-files"
+    record.mkdir(parents=True)  # a folder in its place cannot be read, whoever the user is
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("[")
+    ended = subprocess.run(
+        [sys.executable, "-m", "mtchat", "models", "--json"],
+        cwd=ROOT,
+        env=environment(tmp_path / "cache", "http://127.0.0.1:9") | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == ExitCode.DONE, ended.stderr
+    (line,) = json.loads(ended.stdout)["broken"]
+    assert line.startswith(f"{manifest} is not a manifest that can be read")
+
+
+@pytest.mark.slow
 def test_a_folder_of_the_hub_is_downloaded_and_used_offline(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     random_model("qwen2", len(tokenizer), max_position_embeddings=4000).save_pretrained(tmp_path / "it")

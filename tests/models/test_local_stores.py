@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,33 +18,13 @@ from mtchat.session.prompt import Message, Prompt
 from mtchat.session.settings import Sampling
 from tests.support.engine_models import write_gguf
 from tests.support.gguf_models import rewritten
-from tests.support.model_stores import folders_in, put_into_hub_cache
+from tests.support.model_stores import folders_in, put_into_hub_cache, put_ollama
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.gguf"
     write_gguf(path, hidden_size=128, num_attention_heads=2, num_key_value_heads=1, intermediate_size=128)
-    return path
-
-
-def put_blob(store: Path, content: bytes) -> dict[str, Any]:
-    digest = hashlib.sha256(content).hexdigest()
-    blob = store / "blobs" / f"sha256-{digest}"
-    blob.parent.mkdir(parents=True, exist_ok=True)
-    blob.write_bytes(content)
-    return {"digest": f"sha256:{digest}", "size": len(content)}
-
-
-def put_ollama(store: Path, manifest: str, layers: dict[str, bytes]) -> Path:
-    """A model as `ollama pull` leaves it: a manifest, and a blob for each layer."""
-    kinds = [
-        {"mediaType": f"application/vnd.ollama.image.{kind}", **put_blob(store, content)}
-        for kind, content in layers.items()
-    ]
-    path = store / "manifests" / manifest
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"schemaVersion": 2, "config": {}, "layers": kinds}))
     return path
 
 

@@ -11,11 +11,10 @@ from mtchat.inference.loaders import loader as inference
 from mtchat.models import hub_models, loader
 from mtchat.models.estimates import estimate_file
 from mtchat.models.loading import Model, ModelLoader, Report
-from tests.models.test_local_stores import put_ollama
 from tests.support.engine_models import write_gguf
 from tests.support.gguf_models import split_gguf
 from tests.support.local_hub import hub_with
-from tests.support.model_stores import put_into_hub_cache
+from tests.support.model_stores import put_into_hub_cache, put_ollama
 
 
 @pytest.fixture(scope="module")
