@@ -18,10 +18,11 @@ import pytest
 from mtchat.errors import ModelError, UsageError
 from mtchat.inference.engine import Engine
 from mtchat.inference.llama_cpp import library
-from mtchat.inference.llama_cpp.decoder import PREFILL_TOKENS, LlamaDecoder, shared_length
+from mtchat.inference.llama_cpp.decoder import PREFILL_TOKENS, LlamaDecoder
 from mtchat.inference.llama_cpp.model import LlamaModel, LlamaWeights, measure_costs
 from mtchat.inference.llama_cpp.vocabulary import PROBES, LlamaTokenizer, LlamaVocabulary, differing_probe
 from mtchat.inference.loaders import devices, gguf_tokenizer, llama_cpp_loader, loader
+from mtchat.inference.prefix_tree import common_prefix_length
 from mtchat.inference.tokens.tokenizer import TextPart
 from mtchat.session.prompt import Message, Prompt, Usage
 from mtchat.session.settings import Sampling
@@ -160,7 +161,7 @@ def test_the_next_turn_reads_only_what_is_new_and_undo_reads_nothing(engine: Eng
     list(engine.complete(QUESTION, GREEDY))
     longer = Prompt(messages=(*QUESTION.messages, Message("assistant", "x = 1"), Message("user", "more")))
     usage = list(engine.complete(longer, GREEDY))[-1].usage
-    shared = shared_length(first, engine.encode(longer))
+    shared = common_prefix_length(first, engine.encode(longer))
     assert usage.cached_tokens in (shared, whole_steps(shared))
     assert usage.cached_tokens > 10
     again = list(engine.complete(QUESTION, GREEDY))[-1].usage

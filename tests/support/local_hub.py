@@ -16,27 +16,17 @@ LARGE = (".gguf", ".safetensors", ".bin")  # of which the hub gives the SHA-256
 PAUSE = 0.2  # seconds between blocks of what is delivered slowly
 
 
-class HubHandler(BaseHTTPRequestHandler):
-    """Serves one file of a repository: `size` zeros, or `content`; from an offset on, only slowly."""
+class RangeHandler(BaseHTTPRequestHandler):
+    """Serves ranges of files; from the offset `slow_after` on, only slowly."""
 
-    repository = ""
-    size = 0
-    content = b""
     slow_after: int | None = None
 
-    def do_GET(self) -> None:
-        if self.path.startswith(f"/{self.repository}/resolve/"):
-            self.send_response(302)
-            self.send_header("Location", "/store/" + self.path.rsplit("/", 1)[1])
-            self.end_headers()
-        elif self.path.startswith("/store/") and "Range" in self.headers:
-            self.send_range(*map(int, self.headers["Range"].removeprefix("bytes=").split("-")))
-        else:
-            self.send_error(404)
-
-    def send_range(self, first: int, last: int) -> None:
+    def send_range(self, content: bytes, size: int = 0) -> None:
+        """The range asked for of `content`, or of `size` bytes, which are zeros beyond it."""
+        size = size or len(content)
+        first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
         self.send_response(206)
-        self.send_header("Content-Range", f"bytes {first}-{last}/{self.size}")
+        self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         self.send_header("Content-Length", str(last + 1 - first))
         self.end_headers()
         try:
@@ -44,7 +34,7 @@ class HubHandler(BaseHTTPRequestHandler):
                 if self.slow_after is not None and start >= self.slow_after:
                     time.sleep(PAUSE)
                 end = min(start + BLOCK, last + 1)
-                self.wfile.write(self.content[start:end] or bytes(end - start))
+                self.wfile.write(content[start:end] or bytes(end - start))
         except OSError:  # the client has had enough
             self.close_connection = True
 
@@ -52,11 +42,27 @@ class HubHandler(BaseHTTPRequestHandler):
         return
 
 
+class HubHandler(RangeHandler):
+    """Serves one file of a repository: `size` zeros, or `content`; from an offset on, only slowly."""
+
+    repository = ""
+    size = 0
+    content = b""
+
+    def do_GET(self) -> None:
+        if self.path.startswith(f"/{self.repository}/resolve/"):
+            self.send_response(302)
+            self.send_header("Location", "/store/" + self.path.rsplit("/", 1)[1])
+            self.end_headers()
+        elif self.path.startswith("/store/") and "Range" in self.headers:
+            self.send_range(self.content, self.size)
+        else:
+            self.send_error(404)
+
+
 @contextmanager
-def hub_of(repository: str, size: int, content: bytes = b"", slow_after: int | None = None) -> Iterator[str]:
-    """The address of a hub with one repository, whose file has so many bytes."""
-    facts = {"repository": repository, "size": size, "content": content, "slow_after": slow_after}
-    handler = type("Handler", (HubHandler,), facts)
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server with this handler."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -69,13 +75,22 @@ def hub_of(repository: str, size: int, content: bytes = b"", slow_after: int | N
 
 
 @contextmanager
+def hub_of(repository: str, size: int, content: bytes = b"", slow_after: int | None = None) -> Iterator[str]:
+    """The address of a hub with one repository, whose file has so many bytes."""
+    facts = {"repository": repository, "size": size, "content": content, "slow_after": slow_after}
+    handler = type("Handler", (HubHandler,), facts)
+    with serving(handler) as address:
+        yield address
+
+
+@contextmanager
 def silent_port() -> Iterator[str]:
     """The address of a server that accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-class RepositoryHandler(BaseHTTPRequestHandler):
+class RepositoryHandler(RangeHandler):
     """Serves the list and the files of one repository as the model hub does: addresses redirect to a store.
 
     `status` is the answer to every question about the repository, `denied` that to every download.
@@ -86,7 +101,6 @@ class RepositoryHandler(BaseHTTPRequestHandler):
     facts: dict[str, object] = {}  # noqa: RUF012
     status = 200
     denied = 0
-    slow_after: int | None = None
     asked: list[str] = []  # noqa: RUF012
 
     def do_GET(self) -> None:
@@ -135,23 +149,6 @@ class RepositoryHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def send_range(self, content: bytes) -> None:
-        first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
-        self.send_header("Content-Length", str(last + 1 - first))
-        self.end_headers()
-        try:
-            for start in range(first, last + 1, BLOCK):
-                if self.slow_after is not None and start >= self.slow_after:
-                    time.sleep(PAUSE)
-                self.wfile.write(content[start : min(start + BLOCK, last + 1)])
-        except OSError:  # the client has had enough
-            self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
-
 
 def lfs_facts(content: bytes) -> dict[str, object]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 134}
@@ -164,12 +161,5 @@ def hub_with(repository: str, files: dict[str, bytes], **facts: object) -> Itera
     handler = type(
         "Handler", (RepositoryHandler,), {"repository": repository, "files": files, "asked": asked} | facts
     )
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(handler) as address:
+        yield address, asked

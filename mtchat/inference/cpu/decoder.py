@@ -28,11 +28,15 @@ CACHE_SHARE, MAX_CACHE_BYTES = 8, 2 << 30  # the KV cache takes 1/8 of the memor
 MIN_CAPACITY = 4096  # tokens, however small the memory
 
 
+def cache_budget(memory: int) -> int:
+    """The bytes for a KV cache on a machine with `memory` bytes."""
+    return min(memory // CACHE_SHARE, MAX_CACHE_BYTES)
+
+
 def kv_capacity(shape: CpuShape, memory: int) -> int:
     """The tokens of the KV cache on a machine with `memory` bytes."""
     each = 4 * shape.layers * shape.kv_heads * shape.head
-    budget = min(memory // CACHE_SHARE, MAX_CACHE_BYTES)
-    return int(max(min(budget // each, 2 * shape.context), min(MIN_CAPACITY, shape.context)))
+    return int(max(min(cache_budget(memory) // each, 2 * shape.context), min(MIN_CAPACITY, shape.context)))
 
 
 class CpuModel:

@@ -11,6 +11,7 @@ import numpy
 from mtchat.errors import ModelError
 from mtchat.inference.decoder import ExpectedBranches, Logits
 from mtchat.inference.llama_cpp.model import MAX_STEP_TOKENS, CacheFull, LlamaModel, LlamaRow
+from mtchat.inference.prefix_tree import common_prefix_length
 
 PREFILL_TOKENS = 32  # of a prompt in a step, which ends at a multiple of it
 MAX_TOGETHER = 7  # sequences in a step: up to here each is computed as if it were alone
@@ -130,7 +131,7 @@ class LlamaDecoder:
         """The longest prefix of ids in the cache that can be continued, and its length."""
         best: tuple[int, LlamaPrefix | None] = (0, None)
         for prefix in self.prefixes:
-            length = prefix.reusable(shared_length(prefix.ids, ids))
+            length = prefix.reusable(common_prefix_length(prefix.ids, ids))
             if self.model.weights.recurrent and length < len(prefix.ids):
                 continue  # its state cannot go back
             if length > best[0] and self.model.has_window(prefix.number, length):
@@ -251,11 +252,3 @@ class LlamaDecoder:
             prefix.shorten(0)
             self.model.cut(prefix.number, 0)
         prefix.settled = True
-
-
-def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many ids two sequences begin with in common."""
-    most = min(len(one), len(other))
-    if one[:most] == other[:most]:
-        return most
-    return next(at for at in range(most) if one[at] != other[at])

@@ -190,17 +190,14 @@ def repack_once(path: Path, files: Sequence[Path], fingerprint: str, cache: Path
         model_cache.write_recipe(part, made)
 
     def is_current(copy: Path) -> bool:
-        return is_exact(copy) and weights.read_weights(copy).shape == shape
+        """Whether it is computed as now; older versions rounded the weights of some types."""
+        stored = weights.read_weights(copy)
+        return not stored.rounded and stored.shape == shape
 
     model_cache.discard_stale(folder, made, weights.is_intact, report, is_current)
     make_once(folder, fill, report)
     model_cache.discard_superseded(folder, made)
     return folder
-
-
-def is_exact(folder: Path) -> bool:
-    """Whether a copy has the weights as they are in the file: older versions rounded those of some types."""
-    return not weights.read_weights(folder).rounded
 
 
 def content_hash(path: Path, fingerprint: str) -> str:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from mtchat.errors import ModelError
+from mtchat.inference.cpu.decoder import MIN_CAPACITY, cache_budget
 from mtchat.inference.cpu.kernels import thread_count
 from mtchat.inference.llama_cpp import library
 from mtchat.inference.llama_cpp.model import SEQUENCES, CacheCosts, LlamaModel, LlamaWeights, measure_costs
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from mtchat.inference.engine import Engine
 
 RULES = 1  # of the cached tokenizer
-CACHE_SHARE, MAX_CACHE_BYTES = 8, 2 << 30  # the KV cache takes 1/8 of the memory, and 2 GiB at most
-MIN_CAPACITY = 4096  # tokens, however small the memory
 SPARE_TOKENS = 16384  # of prompts beside the longest one; all memory of the cache is taken at once
 STATES, LEAST_STATES = 32, 6  # recurrent states: of turns, of candidates and of their prompt
 
@@ -111,7 +110,7 @@ def make_model(
 
 def cache_size(context: int, costs: CacheCosts, memory: int) -> tuple[int, int]:
     """The tokens and the sequences of the KV cache of a model on a machine with `memory` bytes."""
-    budget = min(memory // CACHE_SHARE, MAX_CACHE_BYTES)
+    budget = cache_budget(memory)
     sequences = SEQUENCES
     if costs.state:
         sequences = max(min(budget // 2 // costs.state, STATES), LEAST_STATES)
